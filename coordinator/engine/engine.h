@@ -1,0 +1,123 @@
+/* engine.h - decides whether a write may be done, and has it done once.
+ *
+ * One thread owns the router, locks, presence sets, batches and transactions; every function here but start and stop may be called from any
+ * thread and only posts to its mailbox. Front ends encode rows (row.h) into submissions, the engine takes locks, checks references,
+ * batches the rows to their shards and completes each operation when its outcome is known. It never sees a socket, a file or JSON.
+ *
+ * Order of meaning: operations take effect as if one after the other in the order of engine_submit, and inside a submission in the order of
+ * its ops: an op sees every earlier one (it waits for an earlier parent's commit) and no later one. */
+#ifndef SHEAF_ENGINE_H
+#define SHEAF_ENGINE_H
+
+#include "buffer.h"
+#include "error.h"
+#include "histogram.h"
+#include "limits.h"
+#include "schema.h"
+#include "wire.h"
+
+struct engine;
+
+enum op_result {
+    OP_PENDING,
+    OP_DONE,
+    OP_SAME,   /* was there already with the same values (only with same_is_fine) */
+    OP_REFUSED /* `error` says why; ERROR_UNKNOWN: sent, and its outcome could not be learned */
+};
+
+/* An insert (later: update, delete). The front end fills the first part. */
+struct op {
+    table_id table;
+    bool same_is_fine;
+    uint32_t row_at; /* the row's bytes in submission.rows */
+    uint32_t row_len;
+    uint64_t position; /* the front end's own: a line number */
+
+    enum op_result result;
+    bool key_assigned; /* the row came without its integer key: */
+    int64_t key;       /* this is the one it got */
+    struct error *error; /* REFUSED: allocated, freed with the submission */
+    uint32_t slot;       /* the engine's own */
+};
+
+/* Owned by the engine from engine_submit until `finished` is called, from the engine's thread: it must be short and only hand the
+ * submission on. */
+struct submission {
+    struct buffer rows;
+    struct op *ops;
+    uint32_t count;
+    bool atomic; /* all or nothing, on any shards; references are checked at the end; when it fails every op is REFUSED and those
+                    with an `error` of their own are the reason (at least one has) */
+    uint64_t parsed_ns; /* when parsing began and took; for the metrics (clock_monotonic_ns); 0: not measured */
+    uint64_t parse_took_ns;
+    void (*finished)(struct submission *submission);
+    void *context;
+    struct submission *next; /* for queues of whoever owns it */
+    void *engine;            /* the engine's own */
+};
+
+/* Allocates a submission with room for `ops` operations (count 0). NULL: out of memory. */
+struct submission *submission_new(uint32_t ops);
+void submission_free(struct submission *submission); /* with its rows, ops and errors */
+
+/* A question to one shard that changes nothing, as the wire has it: `ask` holds the request's body, `answer` gets the answer's. */
+struct query {
+    enum wire_kind kind; /* EXISTS, SCAN, PROBE, STATS */
+    database_id database;
+    struct buffer ask;
+    bool ok;
+    struct buffer answer;
+    struct error error;
+    void (*finished)(struct query *query); /* engine thread */
+    void *context;
+};
+
+struct engine_options {
+    const struct schema *schema;
+    struct limits limits;
+    const char *data;
+    const char *const *addresses; /* per database, NULL: local */
+    const char *cluster;          /* the data directory's cluster id, never empty */
+    bool first_use;               /* files may be created; else a missing one is an error that names the database */
+    const char *log_format;
+    const char *log_level;
+    void (*log)(void *context, int level, database_id database, const char *text); /* state changes; engine thread; may be NULL */
+    void *log_context;
+};
+
+/* Starts the shards and waits until every one has said hello and what was in doubt is resolved; on failure everything is stopped
+ * again and the error names the database and the cause. */
+struct engine *engine_start(const struct engine_options *options, struct error *error);
+
+void engine_submit(struct engine *engine, struct submission *submission);
+void engine_ask(struct engine *engine, struct query *query);
+
+/* The same, waiting for the answer. Not from the engine's thread. */
+void engine_submit_and_wait(struct engine *engine, struct submission *submission);
+bool engine_ask_and_wait(struct engine *engine, struct query *query);
+
+/* Counters and times per database, from the engine's side. */
+struct engine_database_metrics {
+    uint64_t rows_accepted;
+    uint64_t rows_same;
+    uint64_t rows_refused;
+    uint64_t batches;
+    struct histogram wait;  /* per row, ns: for locks */
+    struct histogram check; /* for references */
+    struct histogram queue; /* from joining a batch until it was sent */
+    struct histogram total; /* from parse (else submit) to known outcome */
+    struct histogram batch_rows;
+    struct histogram round_trip; /* per batch */
+};
+struct engine_metrics {
+    uint16_t count;
+    struct engine_database_metrics *databases; /* allocated */
+    uint64_t busy_ns; /* the engine thread's CPU time */
+};
+bool engine_metrics(struct engine *engine, struct engine_metrics *ret_metrics, struct error *error);
+void engine_metrics_release(struct engine_metrics *metrics);
+
+/* Finishes what was submitted, stops the shards, frees everything. NULL is fine. */
+void engine_stop(struct engine *engine);
+
+#endif

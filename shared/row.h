@@ -1,0 +1,25 @@
+/* row.h - a row in its wire form: a msgpack array with one value for each column of its table, in schema
+ * order, ABSENT (false) for a column not given and for generated columns. Encoded once, by the front end; the engine
+ * reads keys from it; the shard binds from it.
+ *
+ * Texts from text formats are encoded as TEXT, and take the column's affinity in SQLite, but for one
+ * shortcut that stores the same: a canonical decimal integer (-?[1-9][0-9]{0,14}, or 0) for a column of INTEGER, NUMERIC or
+ * REAL affinity is encoded as INTEGER. */
+#ifndef SHEAF_ROW_H
+#define SHEAF_ROW_H
+
+#include "cursor.h"
+#include "error.h"
+#include "schema.h"
+
+/* Splits a row into `values` (room for table->column_count). ERROR_PARSE when it is not exactly one such array. */
+bool row_read(const struct schema_table *table, const uint8_t *bytes, size_t len, struct value *values,
+              struct error *error);
+
+/* Appends a row; `values` has table->column_count entries. False only when memory is out. */
+bool row_write(const struct schema_table *table, const struct value *values, struct buffer *bytes);
+
+/* A field of a text format for `column`: the shortcut above, else TEXT. Views `text`. */
+struct value row_text_value(const struct schema_column *column, const char *text, size_t len);
+
+#endif

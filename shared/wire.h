@@ -1,0 +1,289 @@
+/* wire.h - the one table of messages between the coordinator and a shard, encoded and decoded.
+ *
+ * A request is a msgpack array  [kind, epoch, coordinator, generation, request, body]
+ * an answer                     [kind, epoch, coordinator, generation, request, code, body]
+ * where an answer repeats its request's first five fields, code 0 means done and any other code (error.h) comes with the
+ * body [table, constraint, text]. Bodies are arrays, described beside each struct. Decoders check bounds and counts before they
+ * believe them, refuse trailing bytes, and give views into the message; nothing is allocated but where a release function stands beside it.
+ *
+ * Numbers once given are never given to another message. */
+#ifndef SHEAF_WIRE_H
+#define SHEAF_WIRE_H
+
+#include "cursor.h"
+#include "error.h"
+#include "histogram.h"
+#include "limits.h"
+#include "pack.h"
+#include "row.h"
+#include "schema.h"
+
+#define WIRE_PROTOCOL 1
+
+#define WIRE_REQUESTS(X)                                                                                               \
+    /* number, name, enum name, needs a claimed shard (hello came before) */                                           \
+    X(1, hello, HELLO, false)                                                                                          \
+    X(2, write, WRITE, true)                                                                                           \
+    X(3, exists, EXISTS, true)                                                                                         \
+    X(4, keys, KEYS, true)                                                                                             \
+    X(5, scan, SCAN, true)                                                                                             \
+    X(6, probe, PROBE, true)                                                                                           \
+    X(7, stats, STATS, true)                                                                                           \
+    X(8, ping, PING, false)                                                                                            \
+    X(9, stop, STOP, false)
+
+enum wire_kind {
+#define X(number, name, NAME, claimed) WIRE_##NAME = number,
+    WIRE_REQUESTS(X)
+#undef X
+};
+
+/* "hello", …; "unknown" for a number that is none. */
+const char *wire_kind_name(unsigned kind);
+
+struct wire_header {
+    unsigned kind; /* as received: may be a number that is no message */
+    uint64_t epoch;
+    uint64_t coordinator; /* random id of one life of a coordinator */
+    uint64_t generation;  /* one life of the link, as the coordinator counts */
+    uint64_t request;
+};
+
+bool wire_put_request(struct buffer *message, const struct wire_header *header); /* the body follows */
+bool wire_put_done(struct buffer *message, const struct wire_header *header);    /* the answer's body follows */
+bool wire_put_error(struct buffer *message, const struct wire_header *header, const struct error *error);
+
+/* Leaves `cursor` at the body. ERROR_PARSE for what is not a message. */
+bool wire_get_request(const uint8_t *bytes, size_t len, struct wire_header *ret_header, struct cursor *ret_body,
+                      struct error *error);
+/* For an answer that carries an error: *ret_done is false and *ret_refusal says which; that is not a failure of this call. */
+bool wire_get_answer(const uint8_t *bytes, size_t len, struct wire_header *ret_header, bool *ret_done,
+                     struct error *ret_refusal, struct cursor *ret_body, struct error *error);
+
+/* hello: [protocol, claim, cluster, database, schema text, placement text]
+ * Without `claim` it only tells what is there (used to choose an epoch); with it, the shard creates what is missing, commits the header's
+ * epoch and coordinator, and from then on refuses lower epochs, and an equal one of another coordinator, with ERROR_UNAVAILABLE. */
+struct wire_hello {
+    uint64_t protocol;
+    bool claim;
+    const char *cluster; /* "" in a first probe; text views, not NUL-terminated */
+    size_t cluster_len;
+    const char *database;
+    size_t database_len;
+    const char *schema;
+    size_t schema_len;
+    const char *placement;
+    size_t placement_len;
+};
+bool wire_put_hello(struct buffer *message, const struct wire_hello *hello);
+bool wire_get_hello(struct cursor *body, struct wire_hello *ret_hello, struct error *error);
+
+/* answer: [protocol, fresh, cluster, epoch, last batch, [[txn, home, locks]…], [txn decided here…], [[table, has rows, max rowid]…]]
+ * Prepared transactions are in order of preparation. Without claim on a fresh file the lists are empty. */
+struct wire_prepared {
+    uint64_t txn;
+    char home[LIMIT_NAME_BYTES_MAX + 1]; /* the home shard's database */
+    const uint8_t *locks;                /* the engine's own bytes, opaque to the shard */
+    size_t locks_len;
+};
+struct wire_table_state {
+    table_id table;
+    bool has_rows;
+    int64_t rowid_max; /* highest of max(rowid) and sqlite_sequence; INT64_MIN when it never had one */
+};
+struct wire_hello_answer {
+    uint64_t protocol;
+    bool fresh; /* the file holds nothing of Sheaf yet */
+    char cluster[64];
+    uint64_t epoch; /* the highest this shard has committed */
+    uint64_t last_batch;
+    uint32_t prepared_count;
+    uint32_t decided_count;
+    uint32_t table_count;
+    struct wire_prepared *prepared; /* these three are allocated: wire_hello_answer_release */
+    uint64_t *decided;              /* transactions whose home this is, committed and not yet forgotten */
+    struct wire_table_state *tables;
+};
+bool wire_put_hello_answer(struct buffer *message, const struct wire_hello_answer *answer);
+bool wire_get_hello_answer(struct cursor *body, struct wire_hello_answer *ret_answer, struct error *error);
+void wire_hello_answer_release(struct wire_hello_answer *answer);
+
+/* write: [batch number, [entry…]]     an entry is one of
+ *   [INSERT, table, flags, row]                     a row on its own
+ *   [GROUP, [op…]]                                  all or nothing, on this shard alone
+ *   [PREPARE, txn, home, locks, [op…]]              promise, durably, that the ops can be applied
+ *   [DECIDE, txn, [participant…], [op…]]            home: apply and record the decision; the commit of the whole
+ *   [RESOLVE, txn, commit]                          apply or drop what was prepared; one that is not there is done already
+ *   [FORGET, txn]                                   drop the decision
+ * an op is [INSERT, table, flags, row] (numbers for updates and deletes are kept free). */
+enum wire_entry_kind {
+    WIRE_ENTRY_INSERT = 1,
+    WIRE_ENTRY_GROUP = 4,
+    WIRE_ENTRY_PREPARE = 5,
+    WIRE_ENTRY_DECIDE = 6,
+    WIRE_ENTRY_RESOLVE = 7,
+    WIRE_ENTRY_FORGET = 8,
+    /* 2 and 3 are an update and a delete */
+};
+#define WIRE_FLAG_SAME_IS_FINE 1u
+
+struct wire_op { /* INSERT, as an entry or inside one */
+    enum wire_entry_kind kind;
+    table_id table;
+    unsigned flags;
+    const uint8_t *row;
+    size_t row_len;
+};
+struct wire_entry {
+    enum wire_entry_kind kind;
+    struct wire_op op;   /* INSERT */
+    uint64_t txn;        /* PREPARE, DECIDE, RESOLVE, FORGET */
+    const char *home;    /* PREPARE */
+    size_t home_len;
+    const uint8_t *locks; /* PREPARE */
+    size_t locks_len;
+    struct cursor participants; /* DECIDE: over the names; participant_count of them */
+    uint32_t participant_count;
+    bool commit;        /* RESOLVE */
+    struct cursor ops;  /* GROUP, PREPARE, DECIDE: op_count ops follow; read with wire_get_op */
+    uint32_t op_count;
+    const uint8_t *bytes; /* the whole entry */
+    size_t len;
+};
+bool wire_get_write(struct cursor *body, uint64_t *ret_batch, uint32_t *ret_entries, struct error *error);
+/* The next entry (checked to be well formed, its ops counted); moves `body` over it. */
+bool wire_get_entry(struct cursor *body, struct wire_entry *ret_entry, struct error *error);
+bool wire_get_op(struct cursor *ops, struct wire_op *ret_op, struct error *error);
+
+bool wire_put_op(struct buffer *entries, table_id table, unsigned flags, const uint8_t *row, size_t row_len);
+bool wire_put_group(struct buffer *entries, uint32_t op_count); /* that many wire_put_op follow; likewise below */
+bool wire_put_prepare(struct buffer *entries, uint64_t txn, const char *home, const uint8_t *locks, size_t locks_len,
+                      uint32_t op_count);
+bool wire_put_decide(struct buffer *entries, uint64_t txn, const char *const *participants, uint32_t participant_count,
+                     uint32_t op_count);
+bool wire_put_resolve(struct buffer *entries, uint64_t txn, bool commit);
+bool wire_put_forget(struct buffer *entries, uint64_t txn);
+/* [batch number, array of `entry_count`: the entries' bytes follow. */
+bool wire_put_write(struct buffer *message, uint64_t batch, uint32_t entry_count);
+
+/* answer: [batch, [decode ns, apply ns, commit ns], [[entry, op, code, table, constraint, text]…], [entry, op, entry, op, …]]
+ * the failures, and the ops that were there already with the same values; each list ascending. An entry that fails has no effect as a whole;
+ * its failure names the op (0 for entries without).
+ * What the shard stores in _sheaf_applied is this body; a repeated batch answers with it. */
+struct wire_failure {
+    uint32_t entry;
+    uint32_t op;
+    struct error error;
+};
+struct wire_write_answer {
+    uint64_t batch;
+    uint64_t decode_ns;
+    uint64_t apply_ns;
+    uint64_t commit_ns;
+    uint32_t failure_count;
+    uint32_t same_count;
+    struct cursor failures; /* read with wire_get_failure */
+    struct cursor same;     /* read with wire_get_same */
+};
+bool wire_get_write_answer(struct cursor *body, struct wire_write_answer *ret_answer, struct error *error);
+bool wire_get_failure(struct cursor *failures, struct wire_failure *ret_failure, struct error *error);
+bool wire_get_same(struct cursor *same, uint32_t *ret_entry, uint32_t *ret_op, struct error *error);
+/* A write answer is built while the batch is applied. Zeroed = empty. */
+struct wire_write_results {
+    struct buffer failures;
+    struct buffer same;
+    uint32_t failure_count;
+    uint32_t same_count;
+};
+bool wire_results_failure(struct wire_write_results *results, uint32_t entry, uint32_t op, const struct error *error);
+bool wire_results_same(struct wire_write_results *results, uint32_t entry, uint32_t op);
+bool wire_put_write_answer(struct buffer *message, uint64_t batch, uint64_t decode_ns, uint64_t apply_ns,
+                           uint64_t commit_ns, const struct wire_write_results *results);
+void wire_results_release(struct wire_write_results *results);
+
+/* exists: [table, key, count, [value…]] values of `count` keys one after the other, each with the key's column count
+ * answer: [blob] one byte a key, 0 or 1, in order. A key with a NULL does not exist. */
+struct wire_exists {
+    table_id table;
+    uint16_t key; /* position in the table's keys */
+    uint32_t count;
+    struct cursor values;
+};
+bool wire_get_exists(struct cursor *body, const struct schema *schema, struct wire_exists *ret_exists,
+                     struct error *error);
+bool wire_put_exists(struct buffer *message, table_id table, uint16_t key, uint32_t count, uint32_t value_count);
+bool wire_put_exists_answer(struct buffer *message, const uint8_t *there, uint32_t count);
+bool wire_get_exists_answer(struct cursor *body, const uint8_t **ret_there, uint32_t *ret_count, struct error *error);
+
+/* keys: [table, after or nil, limit]   rowids in ascending order, for the presence set
+ * answer: [as of batch, complete, blob of little-endian int64] */
+struct wire_keys {
+    table_id table;
+    bool has_after;
+    int64_t after;
+    uint32_t limit; /* at most WIRE_KEYS_MAX */
+};
+#define WIRE_KEYS_MAX 262144u
+bool wire_put_keys(struct buffer *message, const struct wire_keys *keys);
+bool wire_get_keys(struct cursor *body, const struct schema *schema, struct wire_keys *ret_keys, struct error *error);
+struct wire_keys_answer {
+    uint64_t batch; /* every batch up to this one is in, none after it */
+    bool complete;
+    uint32_t count;
+    const uint8_t *keys; /* count * 8 bytes; read with wire_key_at */
+};
+bool wire_put_keys_answer(struct buffer *message, uint64_t batch, bool complete, const int64_t *keys, uint32_t count);
+bool wire_get_keys_answer(struct cursor *body, struct wire_keys_answer *ret_answer, struct error *error);
+int64_t wire_key_at(const struct wire_keys_answer *answer, uint32_t i);
+
+/* scan: [table, limit, [value…] after]   rows in key order (primary key, else rowid), after the given key (empty: from the start)
+ * answer: [[row…], [value…] next]  rows in wire form, every column incl. generated; next is empty at the end. A page also ends
+ * at 4 MiB. */
+struct wire_scan {
+    table_id table;
+    uint32_t limit;
+    uint32_t after_count;
+    struct cursor after;
+};
+bool wire_put_scan(struct buffer *message, table_id table, uint32_t limit, const struct value *after,
+                   uint32_t after_count);
+bool wire_get_scan(struct cursor *body, const struct schema *schema, struct wire_scan *ret_scan, struct error *error);
+struct wire_scan_answer {
+    uint32_t row_count;
+    struct cursor rows; /* row_count rows: cursor_skip over each, row_read */
+    uint32_t next_count;
+    struct cursor next;
+};
+bool wire_get_scan_answer(struct cursor *body, struct wire_scan_answer *ret_answer, struct error *error);
+
+/* probe: [[op…]]  says what each op alone would meet, applying none: for rows that wait for their references.
+ * answer: a write answer with batch 0; `entry` counts the ops. */
+bool wire_put_probe(struct buffer *message, uint32_t op_count); /* the ops follow */
+bool wire_get_probe(struct cursor *body, uint32_t *ret_op_count, struct cursor *ret_ops, struct error *error);
+
+/* stats: []  answer below. */
+struct wire_stats {
+    uint64_t rows_accepted;
+    uint64_t rows_same;
+    uint64_t rows_refused;
+    uint64_t batches;
+    uint64_t busy_ns; /* wall time spent on requests */
+    uint64_t cpu_ns;  /* of the process */
+    uint64_t file_bytes;
+    uint64_t wal_bytes;
+    uint64_t memory_bytes; /* peak resident */
+    struct histogram decode; /* each per row: a batch's time shared out over its rows */
+    struct histogram apply;
+    struct histogram commit; /* the commit's whole time, for each row in it */
+    struct histogram batch_rows;
+};
+bool wire_put_stats_answer(struct buffer *message, const struct wire_stats *stats);
+bool wire_get_stats_answer(struct cursor *body, struct wire_stats *ret_stats, struct error *error);
+
+/* An empty body: stats, ping, stop, and the answer of stop. */
+bool wire_put_nothing(struct buffer *message);
+/* ping answer: [progress]  a counter that moves while the shard's main thread does. */
+bool wire_put_ping_answer(struct buffer *message, uint64_t progress);
+bool wire_get_ping_answer(struct cursor *body, uint64_t *ret_progress, struct error *error);
+
+#endif
