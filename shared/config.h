@@ -5,8 +5,9 @@
  *   [http]         listen, token_file           (kept as text here, judged by whom it concerns)
  *   [database NAME] tables = a, b   address = tcp://127.0.0.1:7401
  *
- * Unknown sections and keys, keys given twice, numbers out of their limits, a database or table named twice, and database names that
- * differ only in case are refused with file and line. Relative paths are relative to the file's folder. */
+ * Unknown sections and keys, keys given twice, numbers out of their limits, a database or table named twice, and
+ * database names that differ only in case are refused with file and line. Relative paths are relative to the file's
+ * folder. */
 #ifndef SHEAF_CONFIG_H
 #define SHEAF_CONFIG_H
 

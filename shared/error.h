@@ -13,29 +13,29 @@
 #include <stddef.h>
 
 /* Numbers go over the wire and into files: never renumber, never reuse. */
-#define ERROR_CODES(X)                                                                                                 \
-    X(1, PARSE, "parse")                                                                                               \
-    X(2, UNKNOWN_TABLE, "unknown_table")                                                                               \
-    X(3, UNKNOWN_COLUMN, "unknown_column")                                                                             \
-    X(4, TYPE, "type")                                                                                                 \
-    X(5, NOT_NULL, "not_null")                                                                                         \
-    X(6, CHECK, "check")                                                                                               \
-    X(7, UNIQUE, "unique")                                                                                             \
-    X(8, REFERENCE_MISSING, "reference_missing")                                                                       \
-    X(9, REFERENCED, "referenced")                                                                                     \
-    X(10, NOT_FOUND, "not_found")                                                                                      \
-    X(11, TOO_LARGE, "too_large")                                                                                      \
-    X(12, CONFLICT, "conflict")                                                                                        \
-    X(13, KEY_REUSED, "key_reused")                                                                                    \
-    X(14, PRECONDITION, "precondition")                                                                                \
-    X(15, UNAUTHORIZED, "unauthorized")                                                                                \
-    X(16, FORBIDDEN, "forbidden")                                                                                      \
-    X(17, METHOD, "method")                                                                                            \
-    X(18, MEDIA_TYPE, "media_type")                                                                                    \
-    X(19, BUSY, "busy")                                                                                                \
-    X(20, UNAVAILABLE, "unavailable")                                                                                  \
-    X(21, UNKNOWN, "unknown")                                                                                          \
-    X(22, IO, "io")                                                                                                    \
+#define ERROR_CODES(X)                           \
+    X(1, PARSE, "parse")                         \
+    X(2, UNKNOWN_TABLE, "unknown_table")         \
+    X(3, UNKNOWN_COLUMN, "unknown_column")       \
+    X(4, TYPE, "type")                           \
+    X(5, NOT_NULL, "not_null")                   \
+    X(6, CHECK, "check")                         \
+    X(7, UNIQUE, "unique")                       \
+    X(8, REFERENCE_MISSING, "reference_missing") \
+    X(9, REFERENCED, "referenced")               \
+    X(10, NOT_FOUND, "not_found")                \
+    X(11, TOO_LARGE, "too_large")                \
+    X(12, CONFLICT, "conflict")                  \
+    X(13, KEY_REUSED, "key_reused")              \
+    X(14, PRECONDITION, "precondition")          \
+    X(15, UNAUTHORIZED, "unauthorized")          \
+    X(16, FORBIDDEN, "forbidden")                \
+    X(17, METHOD, "method")                      \
+    X(18, MEDIA_TYPE, "media_type")              \
+    X(19, BUSY, "busy")                          \
+    X(20, UNAVAILABLE, "unavailable")            \
+    X(21, UNKNOWN, "unknown")                    \
+    X(22, IO, "io")                              \
     X(23, INTERNAL, "internal")
 
 enum error_code {
@@ -77,8 +77,7 @@ enum error_code error_code_of(const char *name);
 bool error_code_valid(unsigned number);
 
 /* A broken invariant of our own: writes the facts and the place to stderr, aborts. */
-_Noreturn void error_panic(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+_Noreturn void error_panic(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 #define panic(...) error_panic(__FILE__, __LINE__, __VA_ARGS__)
 
 #endif

@@ -1,8 +1,8 @@
 /* insert.h - one row into one SQLite table, and what SQLite said of it in Sheaf's words.
  *
- * Shared because a shard's batches and the loader's staging file must judge a row alike. Owns the prepared statements of
- * one connection: per table one INSERT OR ABORT for each set of columns given (a small cache), and the
- * statements that compare a row with what is stored. One thread.
+ * Shared because a shard's batches and the loader's staging file must judge a row alike. Owns the prepared statements
+ * of one connection: per table one INSERT OR ABORT for each set of columns given (a small cache), and the statements
+ * that compare a row with what is stored. One thread.
  *
  * The caller owns the transaction. A refused row has no effect (OR ABORT undoes its statement). */
 #ifndef SHEAF_INSERT_H
@@ -34,7 +34,8 @@ enum insert_result insert_row(struct insert *insert, table_id table, const uint8
                               int64_t *ret_rowid, struct error *error);
 
 /* Puts what SQLite reports of a failed statement on `table` into Sheaf's words: code, table, constraint (design 10) and
- * text. `result` is the extended result code. Environment failures (full disk, I/O, memory) give ERROR_IO or ERROR_INTERNAL. */
+ * text. `result` is the extended result code. Environment failures (full disk, I/O, memory) give ERROR_IO or
+ * ERROR_INTERNAL. */
 void insert_explain(sqlite3 *connection, const struct schema *schema, table_id table, int result, struct error *error);
 
 /* Binds one value; the bytes must stay until the statement is reset. Returns SQLite's result code. */

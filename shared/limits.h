@@ -1,42 +1,43 @@
 /* limits.h - every bound of Sheaf in one table: name, default, smallest, largest, unit, why.
  *
  * The ones under LIMITS_SETTABLE can be set in the configuration's [limits] section under their lower-case name;
- * config.h reads them into a `struct limits`. Those under LIMITS_FIXED are compiled in: both processes must agree on them. */
+ * config.h reads them into a `struct limits`. Those under LIMITS_FIXED are compiled in: both processes must agree on
+ * them. */
 #ifndef SHEAF_LIMITS_H
 #define SHEAF_LIMITS_H
 
 #include <stdint.h>
 
-#define LIMITS_FIXED(X)                                                                                                \
-    X(ROW_BYTES_MAX, 1048576u, "bytes", "one record of input, one row in its wire form")                               \
-    X(BATCH_ROWS_SOFT, 8192u, "entries", "a batch is sent when it holds as many")                                      \
-    X(BATCH_BYTES_SOFT, 524288u, "bytes", "a batch is sent when it holds as many")                                     \
-    X(BATCH_ROWS_MAX, 100000u, "entries", "one transaction, never split; beyond it too_large")                         \
-    X(BATCH_BYTES_MAX, 33554432u, "bytes", "the same in bytes")                                                        \
-    X(MESSAGE_BYTES_MAX, 34603008u, "bytes", "receive limit of every socket: 33 MiB")                                  \
-    X(MARKERS_KEPT, 64u, "batches", "answers kept in _sheaf_applied; more than may ever be in flight")                 \
-    X(TABLES_MAX, 1000u, "tables", "of one schema")                                                                    \
-    X(DATABASES_MAX, 64u, "databases", "of one schema: one process each")                                              \
-    X(COLUMNS_MAX, 2000u, "columns", "of one table, as in SQLite")                                                     \
-    X(SCHEMA_BYTES_MAX, 4194304u, "bytes", "text of a schema file")                                                    \
-    X(NAME_BYTES_MAX, 200u, "bytes", "a table's or database's name")                                                   \
-    X(SOCKET_PATH_MAX, 107u, "bytes", "sun_path without its NUL")                                                      \
-    X(JSON_DEPTH_MAX, 64u, "levels", "nesting of a JSON record")                                                       \
+#define LIMITS_FIXED(X)                                                                                \
+    X(ROW_BYTES_MAX, 1048576u, "bytes", "one record of input, one row in its wire form")               \
+    X(BATCH_ROWS_SOFT, 8192u, "entries", "a batch is sent when it holds as many")                      \
+    X(BATCH_BYTES_SOFT, 524288u, "bytes", "a batch is sent when it holds as many")                     \
+    X(BATCH_ROWS_MAX, 100000u, "entries", "one transaction, never split; beyond it too_large")         \
+    X(BATCH_BYTES_MAX, 33554432u, "bytes", "the same in bytes")                                        \
+    X(MESSAGE_BYTES_MAX, 34603008u, "bytes", "receive limit of every socket: 33 MiB")                  \
+    X(MARKERS_KEPT, 64u, "batches", "answers kept in _sheaf_applied; more than may ever be in flight") \
+    X(TABLES_MAX, 1000u, "tables", "of one schema")                                                    \
+    X(DATABASES_MAX, 64u, "databases", "of one schema: one process each")                              \
+    X(COLUMNS_MAX, 2000u, "columns", "of one table, as in SQLite")                                     \
+    X(SCHEMA_BYTES_MAX, 4194304u, "bytes", "text of a schema file")                                    \
+    X(NAME_BYTES_MAX, 200u, "bytes", "a table's or database's name")                                   \
+    X(SOCKET_PATH_MAX, 107u, "bytes", "sun_path without its NUL")                                      \
+    X(JSON_DEPTH_MAX, 64u, "levels", "nesting of a JSON record")                                       \
     X(RAW_BYTES_MAX, 1048576u, "bytes", "`raw` of a reject; cut beyond")
 
-#define LIMITS_SETTABLE(X)                                                                                             \
-    X(batches_in_flight, 4, 1, 32, "batches", "per shard, sent and not yet answered")                                  \
-    X(engine_ops_max, 65536, 16, 1048576, "operations", "accepted and not yet answered; front ends wait beyond")       \
-    X(presence_bytes, 67108864, 1048576, 17179869184, "bytes", "key sets of all parents; beyond it shards are asked")  \
-    X(cache_bytes, 134217728, 1048576, 17179869184, "bytes", "SQLite page cache shared out over all shards")           \
-    X(cache_bytes_shard, 67108864, 1048576, 17179869184, "bytes", "at most so much of it for one shard")               \
-    X(wal_checkpoint_pages, 10000, 100, 1000000, "pages", "WAL size at which a shard checkpoints")                     \
-    X(wal_bytes, 1073741824, 16777216, 1099511627776, "bytes", "beyond it writes are unavailable: a reader holds it")  \
-    X(start_ms, 30000, 100, 600000, "ms", "a shard's start until it is ready (a long recovery of its WAL included)")   \
-    X(lock_file_ms, 5000, 0, 600000, "ms", "wait for a predecessor's lock file")                                       \
-    X(answer_ms, 60000, 100, 3600000, "ms", "an operation's wait for its shard; then unknown or unavailable")          \
-    X(heartbeat_ms, 1000, 50, 60000, "ms", "between two pings of a link")                                              \
-    X(mute_ms, 5000, 200, 600000, "ms", "no sign of progress: the shard is mute")                                      \
+#define LIMITS_SETTABLE(X)                                                                                            \
+    X(batches_in_flight, 4, 1, 32, "batches", "per shard, sent and not yet answered")                                 \
+    X(engine_ops_max, 65536, 16, 1048576, "operations", "accepted and not yet answered; front ends wait beyond")      \
+    X(presence_bytes, 67108864, 1048576, 17179869184, "bytes", "key sets of all parents; beyond it shards are asked") \
+    X(cache_bytes, 134217728, 1048576, 17179869184, "bytes", "SQLite page cache shared out over all shards")          \
+    X(cache_bytes_shard, 67108864, 1048576, 17179869184, "bytes", "at most so much of it for one shard")              \
+    X(wal_checkpoint_pages, 10000, 100, 1000000, "pages", "WAL size at which a shard checkpoints")                    \
+    X(wal_bytes, 1073741824, 16777216, 1099511627776, "bytes", "beyond it writes are unavailable: a reader holds it") \
+    X(start_ms, 30000, 100, 600000, "ms", "a shard's start until it is ready (a long recovery of its WAL included)")  \
+    X(lock_file_ms, 5000, 0, 600000, "ms", "wait for a predecessor's lock file")                                      \
+    X(answer_ms, 60000, 100, 3600000, "ms", "an operation's wait for its shard; then unknown or unavailable")         \
+    X(heartbeat_ms, 1000, 50, 60000, "ms", "between two pings of a link")                                             \
+    X(mute_ms, 5000, 200, 600000, "ms", "no sign of progress: the shard is mute")                                     \
     X(stop_ms, 10000, 100, 600000, "ms", "a shard's orderly stop; then it is killed")
 
 enum {

@@ -3,8 +3,8 @@
  * reads keys from it; the shard binds from it.
  *
  * Texts from text formats are encoded as TEXT, and take the column's affinity in SQLite, but for one
- * shortcut that stores the same: a canonical decimal integer (-?[1-9][0-9]{0,14}, or 0) for a column of INTEGER, NUMERIC or
- * REAL affinity is encoded as INTEGER. */
+ * shortcut that stores the same: a canonical decimal integer (-?[1-9][0-9]{0,14}, or 0) for a column of INTEGER,
+ * NUMERIC or REAL affinity is encoded as INTEGER. */
 #ifndef SHEAF_ROW_H
 #define SHEAF_ROW_H
 

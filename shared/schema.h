@@ -1,16 +1,17 @@
 /* schema.h - tables, columns, keys and references of one schema, and in which database each table lives.
  *
  * Read from ordinary SQLite DDL by loading it, statement by statement and under an authorizer, into an
- * in-memory SQLite and asking that for PRAGMA table_xinfo, foreign_key_list and index_list: there is no SQL parser here.
- * Immutable once loaded: any thread may read it. Both processes load the same text and so number everything
+ * in-memory SQLite and asking that for PRAGMA table_xinfo, foreign_key_list and index_list: there is no SQL parser
+ * here. Immutable once loaded: any thread may read it. Both processes load the same text and so number everything
  * alike: table, column, key and reference ids are positions in the arrays below and go over the wire.
  *
  * Refused at load, with ERROR_PARSE or the fitting code and a text "FILE:LINE: … the statement …" that names the
- * statement and why: anything but CREATE TABLE/INDEX/VIEW/TRIGGER (ATTACH, PRAGMA, DML, DROP, transactions, temp objects, CREATE TABLE AS,
- * virtual tables), names beginning with _sheaf_ or sqlite_, triggers that write a table or that RAISE(IGNORE) or read a table of
- * another database, views that span databases, ON CONFLICT REPLACE/IGNORE/FAIL/ROLLBACK clauses, references to absent tables or
- * to columns that are not a key (SQLite's own rule for "foreign key mismatch"), collations other than
- * BINARY/NOCASE/RTRIM, functions that SQLite lacks, load_extension and file access (the authorizer), more than LIMIT_TABLES_MAX tables. */
+ * statement and why: anything but CREATE TABLE/INDEX/VIEW/TRIGGER (ATTACH, PRAGMA, DML, DROP, transactions, temp
+ * objects, CREATE TABLE AS, virtual tables), names beginning with _sheaf_ or sqlite_, triggers that write a table or
+ * that RAISE(IGNORE) or read a table of another database, views that span databases, ON CONFLICT
+ * REPLACE/IGNORE/FAIL/ROLLBACK clauses, references to absent tables or to columns that are not a key (SQLite's own rule
+ * for "foreign key mismatch"), collations other than BINARY/NOCASE/RTRIM, functions that SQLite lacks, load_extension
+ * and file access (the authorizer), more than LIMIT_TABLES_MAX tables. */
 #ifndef SHEAF_SCHEMA_H
 #define SHEAF_SCHEMA_H
 
@@ -70,8 +71,8 @@ struct schema_table {
     bool strict;
     bool without_rowid;
     bool autoincrement;
-    uint16_t rowid_column;  /* the INTEGER PRIMARY KEY that is the rowid, or SCHEMA_NONE */
-    uint16_t primary_key;   /* position in keys, or SCHEMA_NONE */
+    uint16_t rowid_column; /* the INTEGER PRIMARY KEY that is the rowid, or SCHEMA_NONE */
+    uint16_t primary_key;  /* position in keys, or SCHEMA_NONE */
     uint16_t column_count;
     uint16_t key_count;
     uint16_t reference_count; /* where this table is the child, in declaration order */
@@ -139,7 +140,8 @@ bool schema_placement_read(const char *text, size_t len, struct schema_placement
 void schema_placement_release(struct schema_placement *placement);
 
 /* The columns of a key joined by ",": "first,last". Into `text` of `size` bytes, cut when longer. */
-void schema_columns_joined(const struct schema_table *table, const uint16_t *columns, uint16_t count, char *text, size_t size);
+void schema_columns_joined(const struct schema_table *table, const uint16_t *columns, uint16_t count, char *text,
+                           size_t size);
 
 /* A database's file name: every byte outside [A-Za-z0-9_-] percent-encoded, then ".db". False when it does not fit. */
 bool schema_file_name(const char *database, char *name, size_t size);

@@ -2,9 +2,10 @@
  *
  * A request is a msgpack array  [kind, epoch, coordinator, generation, request, body]
  * an answer                     [kind, epoch, coordinator, generation, request, code, body]
- * where an answer repeats its request's first five fields, code 0 means done and any other code (error.h) comes with the
- * body [table, constraint, text]. Bodies are arrays, described beside each struct. Decoders check bounds and counts before they
- * believe them, refuse trailing bytes, and give views into the message; nothing is allocated but where a release function stands beside it.
+ * where an answer repeats its request's first five fields, code 0 means done and any other code (error.h) comes with
+ * the body [table, constraint, text]. Bodies are arrays, described beside each struct. Decoders check bounds and counts
+ * before they believe them, refuse trailing bytes, and give views into the message; nothing is allocated but where a
+ * release function stands beside it.
  *
  * Numbers once given are never given to another message. */
 #ifndef SHEAF_WIRE_H
@@ -20,16 +21,16 @@
 
 #define WIRE_PROTOCOL 1
 
-#define WIRE_REQUESTS(X)                                                                                               \
-    /* number, name, enum name, needs a claimed shard (hello came before) */                                           \
-    X(1, hello, HELLO, false)                                                                                          \
-    X(2, write, WRITE, true)                                                                                           \
-    X(3, exists, EXISTS, true)                                                                                         \
-    X(4, keys, KEYS, true)                                                                                             \
-    X(5, scan, SCAN, true)                                                                                             \
-    X(6, probe, PROBE, true)                                                                                           \
-    X(7, stats, STATS, true)                                                                                           \
-    X(8, ping, PING, false)                                                                                            \
+#define WIRE_REQUESTS(X)                                                     \
+    /* number, name, enum name, needs a claimed shard (hello came before) */ \
+    X(1, hello, HELLO, false)                                                \
+    X(2, write, WRITE, true)                                                 \
+    X(3, exists, EXISTS, true)                                               \
+    X(4, keys, KEYS, true)                                                   \
+    X(5, scan, SCAN, true)                                                   \
+    X(6, probe, PROBE, true)                                                 \
+    X(7, stats, STATS, true)                                                 \
+    X(8, ping, PING, false)                                                  \
     X(9, stop, STOP, false)
 
 enum wire_kind {
@@ -56,13 +57,15 @@ bool wire_put_error(struct buffer *message, const struct wire_header *header, co
 /* Leaves `cursor` at the body. ERROR_PARSE for what is not a message. */
 bool wire_get_request(const uint8_t *bytes, size_t len, struct wire_header *ret_header, struct cursor *ret_body,
                       struct error *error);
-/* For an answer that carries an error: *ret_done is false and *ret_refusal says which; that is not a failure of this call. */
+/* For an answer that carries an error: *ret_done is false and *ret_refusal says which; that is not a failure of this
+ * call. */
 bool wire_get_answer(const uint8_t *bytes, size_t len, struct wire_header *ret_header, bool *ret_done,
                      struct error *ret_refusal, struct cursor *ret_body, struct error *error);
 
 /* hello: [protocol, claim, cluster, database, schema text, placement text]
- * Without `claim` it only tells what is there (used to choose an epoch); with it, the shard creates what is missing, commits the header's
- * epoch and coordinator, and from then on refuses lower epochs, and an equal one of another coordinator, with ERROR_UNAVAILABLE. */
+ * Without `claim` it only tells what is there (used to choose an epoch); with it, the shard creates what is missing,
+ * commits the header's epoch and coordinator, and from then on refuses lower epochs, and an equal one of another
+ * coordinator, with ERROR_UNAVAILABLE. */
 struct wire_hello {
     uint64_t protocol;
     bool claim;
@@ -78,8 +81,9 @@ struct wire_hello {
 bool wire_put_hello(struct buffer *message, const struct wire_hello *hello);
 bool wire_get_hello(struct cursor *body, struct wire_hello *ret_hello, struct error *error);
 
-/* answer: [protocol, fresh, cluster, epoch, last batch, [[txn, home, locks]…], [txn decided here…], [[table, has rows, max rowid]…]]
- * Prepared transactions are in order of preparation. Without claim on a fresh file the lists are empty. */
+/* answer: [protocol, fresh, cluster, epoch, last batch, [[txn, home, locks]…], [txn decided here…], [[table, has rows,
+ * max rowid]…]] Prepared transactions are in order of preparation. Without claim on a fresh file the lists are empty.
+ */
 struct wire_prepared {
     uint64_t txn;
     char home[LIMIT_NAME_BYTES_MAX + 1]; /* the home shard's database */
@@ -113,9 +117,9 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  *   [GROUP, [op…]]                                  all or nothing, on this shard alone
  *   [PREPARE, txn, home, locks, [op…]]              promise, durably, that the ops can be applied
  *   [DECIDE, txn, [participant…], [op…]]            home: apply and record the decision; the commit of the whole
- *   [RESOLVE, txn, commit]                          apply or drop what was prepared; one that is not there is done already
- *   [FORGET, txn]                                   drop the decision
- * an op is [INSERT, table, flags, row] (numbers for updates and deletes are kept free). */
+ *   [RESOLVE, txn, commit]                          apply or drop what was prepared; one that is not there is done
+ * already [FORGET, txn]                                   drop the decision an op is [INSERT, table, flags, row]
+ * (numbers for updates and deletes are kept free). */
 enum wire_entry_kind {
     WIRE_ENTRY_INSERT = 1,
     WIRE_ENTRY_GROUP = 4,
@@ -136,16 +140,16 @@ struct wire_op { /* INSERT, as an entry or inside one */
 };
 struct wire_entry {
     enum wire_entry_kind kind;
-    struct wire_op op;   /* INSERT */
-    uint64_t txn;        /* PREPARE, DECIDE, RESOLVE, FORGET */
-    const char *home;    /* PREPARE */
+    struct wire_op op; /* INSERT */
+    uint64_t txn;      /* PREPARE, DECIDE, RESOLVE, FORGET */
+    const char *home;  /* PREPARE */
     size_t home_len;
     const uint8_t *locks; /* PREPARE */
     size_t locks_len;
     struct cursor participants; /* DECIDE: over the names; participant_count of them */
     uint32_t participant_count;
-    bool commit;        /* RESOLVE */
-    struct cursor ops;  /* GROUP, PREPARE, DECIDE: op_count ops follow; read with wire_get_op */
+    bool commit;       /* RESOLVE */
+    struct cursor ops; /* GROUP, PREPARE, DECIDE: op_count ops follow; read with wire_get_op */
     uint32_t op_count;
     const uint8_t *bytes; /* the whole entry */
     size_t len;
@@ -166,10 +170,10 @@ bool wire_put_forget(struct buffer *entries, uint64_t txn);
 /* [batch number, array of `entry_count`: the entries' bytes follow. */
 bool wire_put_write(struct buffer *message, uint64_t batch, uint32_t entry_count);
 
-/* answer: [batch, [decode ns, apply ns, commit ns], [[entry, op, code, table, constraint, text]…], [entry, op, entry, op, …]]
- * the failures, and the ops that were there already with the same values; each list ascending. An entry that fails has no effect as a whole;
- * its failure names the op (0 for entries without).
- * What the shard stores in _sheaf_applied is this body; a repeated batch answers with it. */
+/* answer: [batch, [decode ns, apply ns, commit ns], [[entry, op, code, table, constraint, text]…], [entry, op, entry,
+ * op, …]] the failures, and the ops that were there already with the same values; each list ascending. An entry that
+ * fails has no effect as a whole; its failure names the op (0 for entries without). What the shard stores in
+ * _sheaf_applied is this body; a repeated batch answers with it. */
 struct wire_failure {
     uint32_t entry;
     uint32_t op;
@@ -236,9 +240,9 @@ bool wire_put_keys_answer(struct buffer *message, uint64_t batch, bool complete,
 bool wire_get_keys_answer(struct cursor *body, struct wire_keys_answer *ret_answer, struct error *error);
 int64_t wire_key_at(const struct wire_keys_answer *answer, uint32_t i);
 
-/* scan: [table, limit, [value…] after]   rows in key order (primary key, else rowid), after the given key (empty: from the start)
- * answer: [[row…], [value…] next]  rows in wire form, every column incl. generated; next is empty at the end. A page also ends
- * at 4 MiB. */
+/* scan: [table, limit, [value…] after]   rows in key order (primary key, else rowid), after the given key (empty: from
+ * the start) answer: [[row…], [value…] next]  rows in wire form, every column incl. generated; next is empty at the
+ * end. A page also ends at 4 MiB. */
 struct wire_scan {
     table_id table;
     uint32_t limit;
@@ -271,7 +275,7 @@ struct wire_stats {
     uint64_t cpu_ns;  /* of the process */
     uint64_t file_bytes;
     uint64_t wal_bytes;
-    uint64_t memory_bytes; /* peak resident */
+    uint64_t memory_bytes;   /* peak resident */
     struct histogram decode; /* each per row: a batch's time shared out over its rows */
     struct histogram apply;
     struct histogram commit; /* the commit's whole time, for each row in it */

@@ -2,7 +2,8 @@
  *
  * A verb describes itself once in a `struct options_spec`; options_read understands the command line (GNU long
  * options, operands and options in any order, `--` ends options), `--help` is made from the same description. A verb's
- * command has the shape `int x_command(int argc, char **argv)`, argv[0] is the verb's name, and returns the exit status. */
+ * command has the shape `int x_command(int argc, char **argv)`, argv[0] is the verb's name, and returns the exit
+ * status. */
 #ifndef SHEAF_OPTIONS_H
 #define SHEAF_OPTIONS_H
 
@@ -21,8 +22,8 @@ enum {
     STATUS_INTERNAL = 4
 };
 
-/* The status that an error of the whole command ends with: busy, unavailable, unknown and io are 3, internal is 4, all others 2.
- * (An input that cannot be read is io too, and 2: whoever opened it knows.) */
+/* The status that an error of the whole command ends with: busy, unavailable, unknown and io are 3, internal is 4, all
+ * others 2. (An input that cannot be read is io too, and 2: whoever opened it knows.) */
 int options_status_of(const struct error *error);
 
 /* What every verb that touches data takes. Views into argv; NULL where not given. */
@@ -52,7 +53,8 @@ struct options_spec {
     const char *examples; /* likewise; may be NULL */
     const struct options_own *own;
     size_t own_count;
-    /* Takes own[which]; false with `error` when the argument is wrong (a usage error). May be NULL without own options. */
+    /* Takes own[which]; false with `error` when the argument is wrong (a usage error). May be NULL without own options.
+     */
     bool (*take)(void *context, size_t which, const char *argument, struct error *error);
     void *context;
     bool operands; /* whether arguments that are no options are allowed */

@@ -1,11 +1,13 @@
 /* engine.h - decides whether a write may be done, and has it done once.
  *
- * One thread owns the router, locks, presence sets, batches and transactions; every function here but start and stop may be called from any
- * thread and only posts to its mailbox. Front ends encode rows (row.h) into submissions, the engine takes locks, checks references,
- * batches the rows to their shards and completes each operation when its outcome is known. It never sees a socket, a file or JSON.
+ * One thread owns the router, locks, presence sets, batches and transactions; every function here but start and stop
+ * may be called from any thread and only posts to its mailbox. Front ends encode rows (row.h) into submissions, the
+ * engine takes locks, checks references, batches the rows to their shards and completes each operation when its outcome
+ * is known. It never sees a socket, a file or JSON.
  *
- * Order of meaning: operations take effect as if one after the other in the order of engine_submit, and inside a submission in the order of
- * its ops: an op sees every earlier one (it waits for an earlier parent's commit) and no later one. */
+ * Order of meaning: operations take effect as if one after the other in the order of engine_submit, and inside a
+ * submission in the order of its ops: an op sees every earlier one (it waits for an earlier parent's commit) and no
+ * later one. */
 #ifndef SHEAF_ENGINE_H
 #define SHEAF_ENGINE_H
 
@@ -34,20 +36,20 @@ struct op {
     uint64_t position; /* the front end's own: a line number */
 
     enum op_result result;
-    bool key_assigned; /* the row came without its integer key: */
-    int64_t key;       /* this is the one it got */
+    bool key_assigned;   /* the row came without its integer key: */
+    int64_t key;         /* this is the one it got */
     struct error *error; /* REFUSED: allocated, freed with the submission */
     uint32_t slot;       /* the engine's own */
 };
 
-/* Owned by the engine from engine_submit until `finished` is called, from the engine's thread: it must be short and only hand the
- * submission on. */
+/* Owned by the engine from engine_submit until `finished` is called, from the engine's thread: it must be short and
+ * only hand the submission on. */
 struct submission {
     struct buffer rows;
     struct op *ops;
     uint32_t count;
-    bool atomic; /* all or nothing, on any shards; references are checked at the end; when it fails every op is REFUSED and those
-                    with an `error` of their own are the reason (at least one has) */
+    bool atomic; /* all or nothing, on any shards; references are checked at the end; when it fails every op is REFUSED
+                    and those with an `error` of their own are the reason (at least one has) */
     uint64_t parsed_ns; /* when parsing began and took; for the metrics (clock_monotonic_ns); 0: not measured */
     uint64_t parse_took_ns;
     void (*finished)(struct submission *submission);
@@ -60,7 +62,8 @@ struct submission {
 struct submission *submission_new(uint32_t ops);
 void submission_free(struct submission *submission); /* with its rows, ops and errors */
 
-/* A question to one shard that changes nothing, as the wire has it: `ask` holds the request's body, `answer` gets the answer's. */
+/* A question to one shard that changes nothing, as the wire has it: `ask` holds the request's body, `answer` gets the
+ * answer's. */
 struct query {
     enum wire_kind kind; /* EXISTS, SCAN, PROBE, STATS */
     database_id database;
@@ -81,12 +84,13 @@ struct engine_options {
     bool first_use;               /* files may be created; else a missing one is an error that names the database */
     const char *log_format;
     const char *log_level;
-    void (*log)(void *context, int level, database_id database, const char *text); /* state changes; engine thread; may be NULL */
+    void (*log)(void *context, int level, database_id database,
+                const char *text); /* state changes; engine thread; may be NULL */
     void *log_context;
 };
 
-/* Starts the shards and waits until every one has said hello and what was in doubt is resolved; on failure everything is stopped
- * again and the error names the database and the cause. */
+/* Starts the shards and waits until every one has said hello and what was in doubt is resolved; on failure everything
+ * is stopped again and the error names the database and the cause. */
 struct engine *engine_start(const struct engine_options *options, struct error *error);
 
 void engine_submit(struct engine *engine, struct submission *submission);
@@ -112,7 +116,7 @@ struct engine_database_metrics {
 struct engine_metrics {
     uint16_t count;
     struct engine_database_metrics *databases; /* allocated */
-    uint64_t busy_ns; /* the engine thread's CPU time */
+    uint64_t busy_ns;                          /* the engine thread's CPU time */
 };
 bool engine_metrics(struct engine *engine, struct engine_metrics *ret_metrics, struct error *error);
 void engine_metrics_release(struct engine_metrics *metrics);

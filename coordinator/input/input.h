@@ -1,13 +1,14 @@
 /* input.h - bytes of a file become rows: CSV, TSV, NDJSON and msgpack behind one face.
  *
- * An input reads one file (or stdin) for one table, record by record, in bounded memory, and appends each record's row (row.h) to
- * a buffer of the caller. A record that is wrong is reported with its line and reason and the reading goes on at the next
- * record, wherever that can be found. It knows rows and nothing of shards. One thread per input.
+ * An input reads one file (or stdin) for one table, record by record, in bounded memory, and appends each record's row
+ * (row.h) to a buffer of the caller. A record that is wrong is reported with its line and reason and the reading goes
+ * on at the next record, wherever that can be found. It knows rows and nothing of shards. One thread per input.
  *
- * Rules (RFC 4180; design 9, 10): a header names the columns in any order, without case, a missing one takes its DEFAULT; an
- * unquoted empty field is NULL and "" is the empty string; BOM and CRLF accepted; quoted newlines; a blank line is skipped (in a file of one column
- * it is NULL); hex only for columns declared BLOB, in JSON {"hex":"…"}; text is UTF-8 without U+0000; JSON booleans are refused; a record is at most
- * LIMIT_ROW_BYTES_MAX bytes, beyond it too_large, and the rest of it is skipped without being kept. */
+ * Rules (RFC 4180; design 9, 10): a header names the columns in any order, without case, a missing one takes its
+ * DEFAULT; an unquoted empty field is NULL and "" is the empty string; BOM and CRLF accepted; quoted newlines; a blank
+ * line is skipped (in a file of one column it is NULL); hex only for columns declared BLOB, in JSON {"hex":"…"}; text
+ * is UTF-8 without U+0000; JSON booleans are refused; a record is at most LIMIT_ROW_BYTES_MAX bytes, beyond it
+ * too_large, and the rest of it is skipped without being kept. */
 #ifndef SHEAF_INPUT_H
 #define SHEAF_INPUT_H
 
@@ -34,15 +35,17 @@ struct input_record {
 
 enum input_result {
     INPUT_ROW,
-    INPUT_REFUSED, /* this record only: `error` says why (parse, unknown_column, type, too_large); the record's line and raw are given */
+    INPUT_REFUSED, /* this record only: `error` says why (parse, unknown_column, type, too_large); the record's line and
+                      raw are given */
     INPUT_END,
     INPUT_FAILED /* the file cannot be read on: error io, with the file and line */
 };
 
-/* Opens and reads what is needed to know the columns. Errors that concern the whole file (unreadable: ERROR_IO; a header with an
- * unknown column: ERROR_UNKNOWN_COLUMN, one named twice or generated, or without the key where the key is neither an integer nor has a
- * DEFAULT: ERROR_PARSE) say "FILE:LINE: …". Path "-" is stdin. `interrupted` may be NULL; when it gives true while a read waits for
- * more bytes (EINTR or poll), input_next returns INPUT_END. An empty CSV file is an error: it has no header. */
+/* Opens and reads what is needed to know the columns. Errors that concern the whole file (unreadable: ERROR_IO; a
+ * header with an unknown column: ERROR_UNKNOWN_COLUMN, one named twice or generated, or without the key where the key
+ * is neither an integer nor has a DEFAULT: ERROR_PARSE) say "FILE:LINE: …". Path "-" is stdin. `interrupted` may be
+ * NULL; when it gives true while a read waits for more bytes (EINTR or poll), input_next returns INPUT_END. An empty
+ * CSV file is an error: it has no header. */
 struct input *input_open(const char *path, enum input_format format, const struct schema *schema, table_id table,
                          bool (*interrupted)(void), struct error *error);
 void input_close(struct input *input);
@@ -54,9 +57,9 @@ enum input_result input_next(struct input *input, struct buffer *rows, struct in
 /* Bytes read so far and the file's size (0: not known), for a progress bar. Any thread (atomic). */
 void input_progress(const struct input *input, uint64_t *ret_read, uint64_t *ret_size);
 
-/* One NDJSON line of `insert`: {"table": NAME, column: value, …}. Gives the table and appends the row. Refuses with parse,
- * unknown_table, unknown_column. A column that is really called "table" is written "=table". */
-bool input_json_line(const struct schema *schema, const char *line, size_t len, table_id *ret_table,
-                     struct buffer *row, struct error *error);
+/* One NDJSON line of `insert`: {"table": NAME, column: value, …}. Gives the table and appends the row. Refuses with
+ * parse, unknown_table, unknown_column. A column that is really called "table" is written "=table". */
+bool input_json_line(const struct schema *schema, const char *line, size_t len, table_id *ret_table, struct buffer *row,
+                     struct error *error);
 
 #endif

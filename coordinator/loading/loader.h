@@ -1,13 +1,15 @@
 /* loader.h - many files as one input (design section 9).
  *
- * Meaning: the result is that of taking tables parents first, each in input order. Tables are taken by strongly connected components
- * of the reference graph, in topological order: a component starts when every input of every component above it is finished (its parents
- * are then all there or known to be missing), so neither the order of files nor of rows matters and nothing has to wait in memory. Components that do not
- * depend on each other run at the same time. A component without a cycle streams; one with a cycle (a table that refers to itself, tables in
- * a circle) is staged in a temporary SQLite file (stage.h), its uniqueness decided first, then its references, then released
- * parents first; rows that need each other are committed in one transaction.
+ * Meaning: the result is that of taking tables parents first, each in input order. Tables are taken by strongly
+ * connected components of the reference graph, in topological order: a component starts when every input of every
+ * component above it is finished (its parents are then all there or known to be missing), so neither the order of files
+ * nor of rows matters and nothing has to wait in memory. Components that do not depend on each other run at the same
+ * time. A component without a cycle streams; one with a cycle (a table that refers to itself, tables in a circle) is
+ * staged in a temporary SQLite file (stage.h), its uniqueness decided first, then its references, then released parents
+ * first; rows that need each other are committed in one transaction.
  *
- * Bounded: per input at most LOADER_BLOCKS_IN_FLIGHT blocks of LOADER_BLOCK_ROWS rows (or LOADER_BLOCK_BYTES) are unanswered. */
+ * Bounded: per input at most LOADER_BLOCKS_IN_FLIGHT blocks of LOADER_BLOCK_ROWS rows (or LOADER_BLOCK_BYTES) are
+ * unanswered. */
 #ifndef SHEAF_LOADER_H
 #define SHEAF_LOADER_H
 

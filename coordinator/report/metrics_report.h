@@ -1,8 +1,9 @@
 /* metrics_report.h - the times and counts of one run, gathered from every process, for people and for programs.
  *
- * metrics_gather asks the engine and every shard (a STATS query each); it must come before engine_stop. The rest works on the gathered
- * struct alone. Per step of a row: parse (front end), wait (locks), check (references), queue (for its batch), decode, apply, commit (the shard's),
- * total (from parse to the known outcome). "Over all" is the merge of the databases' histograms. */
+ * metrics_gather asks the engine and every shard (a STATS query each); it must come before engine_stop. The rest works
+ * on the gathered struct alone. Per step of a row: parse (front end), wait (locks), check (references), queue (for its
+ * batch), decode, apply, commit (the shard's), total (from parse to the known outcome). "Over all" is the merge of the
+ * databases' histograms. */
 #ifndef SHEAF_METRICS_REPORT_H
 #define SHEAF_METRICS_REPORT_H
 
@@ -46,7 +47,7 @@ struct metrics_database {
 
 struct metrics {
     uint64_t wall_ns;
-    struct { /* the coordinator's own process */
+    struct {              /* the coordinator's own process */
         uint64_t busy_ns; /* the engine thread */
         uint64_t cpu_ns;
         uint64_t memory_bytes;
@@ -56,8 +57,8 @@ struct metrics {
     struct metrics_database all;        /* merged; busy, cpu and memory are the shards' sum */
 };
 
-/* `parse`: one histogram per database (ns per row), or NULL when nothing was parsed. `started_ns`: clock_monotonic_ns at the start
- * of the run. A shard that cannot answer is marked, and is no failure. The caller releases. */
+/* `parse`: one histogram per database (ns per row), or NULL when nothing was parsed. `started_ns`: clock_monotonic_ns
+ * at the start of the run. A shard that cannot answer is marked, and is no failure. The caller releases. */
 bool metrics_gather(struct engine *engine, const struct schema *schema, const struct histogram *parse,
                     uint64_t started_ns, struct metrics *ret_metrics, struct error *error);
 void metrics_release(struct metrics *metrics);
@@ -81,7 +82,7 @@ bool metrics_json(const struct metrics *metrics, struct buffer *out);
 
 /* Where and how a verb's metrics go. */
 struct metrics_target {
-    enum metrics_format format;  /* --metrics */
+    enum metrics_format format;   /* --metrics */
     enum metrics_format standard; /* of the verb, for METRICS_UNSET; with a `file` given it is at least TEXT */
     const char *file;             /* --metrics-file; NULL: */
     int fd;                       /* the verb's stream: 1, or 2 for insert */

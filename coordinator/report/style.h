@@ -22,7 +22,8 @@ bool style_put(struct buffer *out, enum style style, bool colour, const char *te
 
 #define STYLE_SHORT 24
 
-/* "0", "350 ns", "1.2 µs", "35 ms", "1.25 s", "3 min 20 s", "2 h 5 min": three digits that count. `text` has STYLE_SHORT bytes; returns it. */
+/* "0", "350 ns", "1.2 µs", "35 ms", "1.25 s", "3 min 20 s", "2 h 5 min": three digits that count. `text` has
+ * STYLE_SHORT bytes; returns it. */
 const char *style_duration(uint64_t ns, char *text);
 
 /* "0 B", "1023 B", "1.5 KiB", "38 MiB". */
@@ -33,6 +34,9 @@ const char *style_rate(double per_second, char *text);
 
 /* Appends text made fit for a terminal: control characters, invalid UTF-8, bidirectional controls as \xNN or \u{N}. */
 bool style_escape(struct buffer *out, const char *text, size_t len);
+
+/* Bytes of the UTF-8 code point that `text` begins with (len >= 1); 0: not well formed. */
+size_t style_decode(const char *text, size_t len, uint32_t *ret_point);
 
 /* Columns that clean UTF-8 takes on a terminal: combining marks 0, East Asian wide 2. */
 size_t style_columns(const char *text, size_t len);

@@ -1,8 +1,8 @@
 /* table.h - aligned text tables for people.
  *
- * Cells are given one after the other, row by row; the table is laid out when it is put: columns take what they need, and when that is more than
- * `width` the columns that may shrink do, widest first; a cell too wide is cut with "…" or, in a column that wraps, goes on below.
- * Text is escaped (style.h), so that no cell can move the cursor. One thread.
+ * Cells are given one after the other, row by row; the table is laid out when it is put: columns take what they need,
+ * and when that is more than `width` the columns that may shrink do, widest first; a cell too wide is cut with "…" or,
+ * in a column that wraps, goes on below. Text is escaped (style.h), so that no cell can move the cursor. One thread.
  *
  * Order: table_new, table_cell… (columns × rows of them), table_put any number of times, table_free. */
 #ifndef SHEAF_TABLE_H
@@ -34,8 +34,8 @@ bool table_cell_format(struct table *table, const char *format, ...) __attribute
 /* A line over the whole width between the rows before and after. */
 bool table_rule(struct table *table);
 
-/* Lays the table out in at most `width` columns; every line ends with a newline and has no blanks at its end. A row that is not
- * complete is filled with empty cells. */
+/* Lays the table out in at most `width` columns; every line ends with a newline and has no blanks at its end. A row
+ * that is not complete is filled with empty cells. */
 bool table_put(const struct table *table, unsigned width, bool colour, struct buffer *out);
 
 #endif

@@ -1,0 +1,293 @@
+"""`coordinator load`: files of every format, in any order, with every kind of bad record."""
+
+import json
+import os
+import signal
+import stat
+import struct
+import subprocess
+import time
+
+import sheaf
+
+SHOP = {
+    "users.csv": "id,name,email\n1,Ann,ann@a.de\n2,\"Bo \"\"b\"\", the\n2nd\",bo@a.de\r\n3,Cy,cy@a.de\n",
+    "products.csv": "price,ID,name\n2.5,1,Tea\n0,2,Air\n",
+    "orders.csv": "id,user_id,product_id,quantity\n1,1,1,1\n2,2,2,2\n3,3,1,3\n",
+}
+
+
+class Load(sheaf.Case):
+    def load(self, *arguments, status=0, args=(), **options):
+        return self.ran("load", "--data", self.data, "--quiet", *args, *arguments, status=status, **options)
+
+    def files(self, **changed):
+        names = {}
+        for name, content in SHOP.items():
+            table = name.split(".")[0]
+            names[table] = f"{table}={self.path(name, changed.get(table, content))}"
+        return names
+
+    def rejects(self, *arguments, status=1, args=(), **options):
+        path = self.path("rejects.ndjson")
+        self.load(*arguments, status=status, args=("--rejects", path, *args), **options)
+        with open(path, "rb") as file:
+            return [json.loads(line) for line in file]
+
+    def test_the_order_of_the_files_does_not_matter(self):
+        f = self.files()
+        self.load(f["orders"], f["products"], f["users"])
+        self.assertEqual(sheaf.rows(self.data, "users"),
+                         [(1, "Ann", "ann@a.de"), (2, 'Bo "b", the\n2nd', "bo@a.de"), (3, "Cy", "cy@a.de")])
+        self.assertEqual(sheaf.rows(self.data, "products"), [(1, "Tea", 2.5), (2, "Air", 0.0)])
+        self.assertEqual(sheaf.rows(self.data, "orders"), [(1, 1, 1, 1), (2, 2, 2, 2), (3, 3, 1, 3)])
+
+    def test_loading_again_inserts_nothing_and_says_so(self):
+        f = self.files()
+        first = self.load(*f.values())
+        again = self.load(*f.values())
+        self.assertIn("already there", again.stdout.lower())
+        self.assertNotEqual(first.stdout, again.stdout)
+        self.assertEqual(len(sheaf.rows(self.data, "orders")), 3)
+
+    def test_refused_rows_do_not_stop_the_others(self):
+        f = self.files(orders="id,user_id,product_id,quantity\n1,1,1,1\n2,9,1,1\n3,9,9,1\n4,1,1,0\n5,1,1,x\n6,1,1,6\n1,1,1,2\n")
+        found = self.rejects(*f.values())
+        self.assertEqual([(r["line"], r["code"], r["constraint"]) for r in found],
+                         [(3, "reference_missing", "user_id"), (4, "reference_missing", "user_id"),
+                          (5, "check", "quantity_positive"), (6, "type", "quantity"), (8, "unique", "id")])
+        self.assertEqual([r["raw"] for r in found], ["2,9,1,1", "3,9,9,1", "4,1,1,0", "5,1,1,x", "1,1,1,2"])
+        self.assertEqual({r["file"] for r in found}, {self.path("orders.csv")})
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "orders")], [1, 6])
+
+    def test_raw_can_be_mended_and_loaded_again(self):
+        f = self.files(users="id,name,email\n1,Ann,ann@a.de\n2,\"B\no\",bo-at-a.de\n3,Cy,cy@a.de\n")
+        found = self.rejects(f["users"])
+        self.assertEqual([(r["line"], r["raw"]) for r in found], [(3, '2,"B\no",bo-at-a.de')])
+        mended = self.path("mended.csv", "id,name,email\n" + found[0]["raw"].replace("-at-", "@") + "\n")
+        self.load(f"users={mended}")
+        self.assertEqual(sheaf.rows(self.data, "users")[1], (2, "B\no", "bo@a.de"))
+
+    def test_children_of_refused_rows_are_refused_too(self):
+        f = self.files(users="id,name,email\n1,Ann,ann@a.de\n2,,bo@a.de\n3, ,cy@a.de\n")
+        found = self.rejects(*f.values())
+        self.assertEqual(sorted((r["table"], r["line"], r["code"]) for r in found),
+                         [("orders", 3, "reference_missing"), ("orders", 4, "reference_missing"),
+                          ("users", 3, "not_null"), ("users", 4, "check")])
+
+    def test_records_that_are_no_records(self):
+        users = (b"id,name,email\n" b"1,a,a@a.de\n"  # 2
+                 b"2,b\n" b"3,c,c@a.de,x\n"  # 3 too few, 4 too many
+                 b"4,\xff,d@a.de\n" b"5,e\0e,e@a.de\n"  # 5 not UTF-8, 6 NUL
+                 b"6,f,f@a.de\n"  # 7
+                 b"7,\"g\"g,g@a.de\n"  # 8 text behind a quote
+                 b"\n"  # 9 blank: skipped
+                 b"99999999999999999999,h,h@a.de\n"  # 10 out of range
+                 b"8,i,i@a.de\n")  # 11
+        found = self.rejects(f"users={self.path('u.csv', users)}")
+        self.assertEqual([(r["line"], r["code"]) for r in found],
+                         [(3, "parse"), (4, "parse"), (5, "parse"), (6, "parse"), (8, "parse"), (10, "type")])
+        self.assertEqual(found[2]["raw"], {"hex": b"4,\xff,d@a.de".hex()})
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [1, 6, 8])
+
+    def test_an_unclosed_quote_does_not_eat_the_file(self):
+        users = "id,name,email\n1,a,a@a.de\n2,\"b,b@a.de\n3,c,c@a.de\n4,d,d@a.de\n"
+        found = self.rejects(f"users={self.path('u.csv', users)}")
+        self.assertEqual((found[0]["line"], found[0]["code"]), (3, "parse"))
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [1, 3, 4])
+
+    def test_huge_fields_and_lines(self):
+        path = self.path("u.csv")
+        with open(path, "w") as file:
+            file.write("id,name,email\n1,a,a@a.de\n2," + "b" * 40_000_000 + ",b@a.de\n3,c,c@a.de\n")
+            for _ in range(100):
+                file.write("x" * 1_000_000)
+            file.write("\n4,d,d@a.de\n")
+        found = self.rejects(f"users={path}")
+        self.assertEqual([(r["line"], r["code"]) for r in found], [(3, "too_large"), (5, "too_large")])
+        self.assertTrue(all(r["truncated"] and len(r["raw"]) <= 1 << 20 for r in found))
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [1, 3, 4])
+
+    def test_headers_that_are_wrong(self):
+        for header, word in (("id,name,email,colour", "colour"), ("id,name,email,Name", "ame"), ("", ""), ("id,name,", "")):
+            path = self.path("u.csv", header + "\n1,2,3,4\n" if header else "")
+            result = self.load(f"users={path}", status=2)
+            self.assertIn(path, result.stderr)
+            self.assertIn(word, result.stderr)
+        schema = self.path("s.sql", "CREATE TABLE t (k TEXT PRIMARY KEY, v);")
+        path = self.path("t.csv", "v\n1\n")
+        self.data = self.path("other")
+        result = self.load(f"t={path}", args=("--schema", schema), status=2)
+        self.assertIn("k", result.stderr)
+
+    def test_what_cannot_be_loaded(self):
+        path = self.path("u.csv", SHOP["users.csv"])
+        for argument in (f"colours={path}", f"users={path}.absent", "users", "=x", f"users={self.folder}", f"users={path}.xyz"):
+            result = self.load(argument, status=2)
+            self.assertTrue(result.stderr)
+        self.load(status=2)
+        locked = self.path("locked.csv", "id\n")
+        if os.getuid():
+            os.chmod(locked, 0)
+            self.load(f"users={locked}", status=2)
+
+    def test_null_empty_and_defaults(self):
+        schema = self.path("s.sql", "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT DEFAULT 'dflt', c BLOB, "
+                                    "d AS (a || '!'), n NUMERIC);")
+        path = self.path("t.csv", "\ufeffid,a,c,n\n1,,00ff,1.50\n2,\"\",,007\n3,NULL,\"\",x\n4,a,0g,1\n")
+        path2 = self.path("r.ndjson")
+        self.load(f"t={path}", args=("--schema", schema, "--rejects", path2), status=1)
+        self.assertEqual(sheaf.rows(self.data, "t"),
+                         [(1, None, "dflt", b"\0\xff", None, 1.5), (2, "", "dflt", None, "!", 7), (3, "NULL", "dflt", b"", "NULL!", "x")])
+        with open(path2) as file:
+            self.assertEqual([json.loads(l)["line"] for l in file], [5])
+
+    def test_tsv_ndjson_and_msgpack(self):
+        tsv = self.path("u.tsv", "id\tname\temail\n1\tA, a\ta@a.de\n")
+        ndjson = self.path("p.ndjson", '{"id":1,"name":"T\\u00e9a","price":2}\n\n{"id":2,"name":"x","price":"y"}\n{"id":3}\nnonsense\n'
+                                       '{"id":4,"name":"z","price":1,"q":1}\n{"id":5,"name":"ok","price":9007199254740993}\n')
+        found = self.rejects(f"users={tsv}", f"products={ndjson}")
+        self.assertEqual([(r["line"], r["code"]) for r in found],
+                         [(3, "type"), (4, "not_null"), (5, "parse"), (6, "unknown_column")])
+        self.assertEqual(sheaf.rows(self.data, "users"), [(1, "A, a", "a@a.de")])
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "products")], [1, 5])
+        packed = b"".join(b"\x84\xa2id" + bytes([n]) + b"\xa7user_id\x01\xaaproduct_id\x01\xa8quantity" + q
+                          for n, q in ((1, b"\x01"), (2, b"\xc3"), (3, b"\xcf" + struct.pack(">Q", 2**63)), (4, b"\x04")))
+        found = self.rejects(f"orders={self.path('o.msgpack', packed)}")
+        self.assertEqual([r["line"] for r in found], [2, 3])
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "orders")], [1, 4])
+
+    def test_msgpack_that_lies(self):
+        good = b"\x83\xa2id\x01\xa4name\xa1a\xa5email\xa6a@a.de"
+        for n, bad in enumerate((b"\xdf\xff\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"\x83\xa2id", b"\xdb\xff\xff\xff\xff", b"\xc1", b"\x05")):
+            self.data = self.path(f"data{n}")
+            found = self.rejects(f"users={self.path('u.msgpack', good + bad)}")
+            self.assertEqual(found[0]["code"], "parse", bad)
+            self.assertEqual(found[0]["line"], 2)
+            self.assertEqual(len(sheaf.rows(self.data, "users")), 1)
+
+    def test_stdin(self):
+        self.load("users=-", input=SHOP["users.csv"])
+        self.load("products=-", args=("--format", "ndjson"), input='{"id":1,"name":"x","price":1}\n')
+        self.assertEqual(len(sheaf.rows(self.data, "users")) + len(sheaf.rows(self.data, "products")), 4)
+
+    def test_rejects_never_overwrite_an_input(self):
+        f = self.files()
+        path = self.path("users.csv")
+        link = self.path("link")
+        os.symlink(path, link)
+        for target in (path, link):
+            self.load(*f.values(), args=("--rejects", target), status=2)
+            self.assertEqual(open(path, newline="").read(), SHOP["users.csv"])
+
+    def test_stop_on_error_keeps_what_was_committed(self):
+        count = 50_000
+        lines = [f"{n},u{n},u{n}@a.de" for n in range(1, count + 1)]
+        lines[10] = "11,,x@a.de"
+        path = self.path("u.csv", "id,name,email\n" + "\n".join(lines) + "\n")
+        self.load(f"users={path}", args=("--stop-on-error",), status=1)
+        there = [r[0] for r in sheaf.rows(self.data, "users")]
+        self.assertLess(len(there), count - 1)
+        self.assertNotIn(11, there)
+
+    def test_keys_are_assigned_to_rows_without_one(self):
+        path = self.path("u.csv", "name,email\na,a@a.de\nb,b@a.de\n")
+        self.load(f"users={path}")
+        self.assertEqual(sheaf.rows(self.data, "users"), [(1, "a", "a@a.de"), (2, "b", "b@a.de")])
+        self.load(f"users={path}", status=1)
+
+    def test_employees_who_report_to_a_later_line(self):
+        schema = self.path("s.sql", "CREATE TABLE e (id INTEGER PRIMARY KEY, boss INTEGER REFERENCES e(id));")
+        path = self.path("e.csv", "id,boss\n1,2\n2,3\n3,\n4,5\n5,4\n6,6\n7,8\n8,99\n9,4\n")
+        found = self.rejects(f"e={path}", args=("--schema", schema))
+        self.assertEqual([(r["line"], r["code"]) for r in found], [(8, "reference_missing"), (9, "reference_missing")])
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "e")], [1, 2, 3, 4, 5, 6, 9])
+
+    def test_circles_between_databases(self):
+        schema = self.path("s.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER NOT NULL REFERENCES b(id));"
+                                    "CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER NOT NULL REFERENCES a(id), u TEXT UNIQUE);")
+        a = self.path("a.csv", "id,b\n1,1\n2,3\n3,2\n4,9\n5,1\n")
+        b = self.path("b.csv", "id,a,u\n1,1,x\n2,2,y\n3,3,z\n4,4,w\n5,5,x\n")
+        found = self.rejects(f"a={a}", f"b={b}", args=("--schema", schema))
+        self.assertEqual(sorted((r["table"], r["line"], r["code"]) for r in found),
+                         [("a", 5, "reference_missing"), ("b", 5, "reference_missing"), ("b", 6, "unique")])
+        self.assertEqual(sheaf.rows(self.data, "a"), [(1, 1), (2, 3), (3, 2), (5, 1)])
+        self.assertEqual([r[:2] for r in sheaf.rows(self.data, "b")], [(1, 1), (2, 2), (3, 3)])
+        with sheaf.opened(self.data, "a") as db:
+            for table in ("_sheaf_prepared", "_sheaf_decision"):
+                self.assertEqual(db.execute(f"SELECT count(*) FROM {table}").fetchone(), (0,))
+
+    def test_a_chain_of_many_employees(self):
+        count = 30_000
+        schema = self.path("s.sql", "CREATE TABLE e (id INTEGER PRIMARY KEY, boss INTEGER REFERENCES e(id));")
+        path = self.path("e.csv", "id,boss\n" + "".join(f"{n},{n + 1 if n < count else ''}\n" for n in range(1, count + 1)))
+        self.load(f"e={path}", args=("--schema", schema))
+        self.assertEqual(len(sheaf.rows(self.data, "e")), count)
+
+    def test_several_tables_in_one_database(self):
+        config = self.path("sheaf.conf", "[database shop]\ntables = users, products\n")
+        self.load(*self.files().values(), args=("--config", config))
+        self.assertEqual(len(sheaf.rows(self.data, "products", name="shop")), 2)
+        self.assertEqual(sorted(n for n in os.listdir(self.data) if n.endswith(".db")), ["orders.db", "shop.db"])
+        other = self.path("other.conf", "[database shop]\ntables = users, orders\n")
+        result = self.load(*self.files().values(), args=("--config", other), status=2)
+        self.assertIn("orders", result.stderr + result.stdout)
+
+    def test_metrics(self):
+        f = self.files()
+        metrics = self.path("metrics.json")
+        self.load(*f.values(), args=("--metrics", "json", "--metrics-file", metrics))
+        with open(metrics) as file:
+            content = json.load(file)
+        text = json.dumps(content)
+        for name in ("users", "products", "orders"):
+            self.assertIn(name, text)
+        for step in ("parse", "wait", "check", "queue", "decode", "apply", "commit", "total"):
+            self.assertIn(step, text)
+        none = self.load(*f.values(), args=("--metrics", "none"))
+        self.assertNotIn("p99", none.stdout)
+        self.assertIn("p99", self.load(*f.values()).stdout)
+
+    def test_killed_at_any_moment_and_started_again_it_ends_in_the_same_state(self):
+        count = 60_000
+        users = self.path("u.csv", "id,name,email\n" + "".join(f"{n},n{n},u{n}@a.de\n" for n in range(1, count // 10)))
+        products = self.path("p.csv", "id,name,price\n1,p,1\n")
+        orders = self.path("o.csv", "id,user_id,product_id,quantity\n" +
+                           "".join(f"{n},{n % (count // 10 + 5) + 1},1,1\n" for n in range(1, count)))
+        arguments = (f"orders={orders}", f"users={users}", f"products={products}")
+        whole, self.data = self.data, self.path("whole")
+        self.load(*arguments, status=1)
+        want = {t: sheaf.rows(self.data, t) for t in sheaf.SHOP_TABLES}
+        self.data = whole
+        for tenth in range(1, 9):
+            process = sheaf.start("load", "--quiet", "--data", self.data, *arguments)
+            try:
+                process.communicate(timeout=0.06 * tenth)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+        self.load(*arguments, status=1)
+        self.assertEqual({t: sheaf.rows(self.data, t) for t in sheaf.SHOP_TABLES}, want)
+
+    def test_an_interrupted_load_finishes_what_was_begun(self):
+        reader, writer = os.pipe()
+        process = sheaf.start("load", "--quiet", "--data", self.data, "users=-", stdin=reader)
+        os.close(reader)
+        os.write(writer, b"id,name,email\n1,a,a@a.de\n")
+        while not os.path.exists(sheaf.database(self.data, "users")) or not self.has_table():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        os.close(writer)
+        self.assertEqual(process.returncode, 130)
+
+    def has_table(self):
+        try:
+            sheaf.rows(self.data, "users")
+            return True
+        except Exception:
+            return False
+
+
+if __name__ == "__main__":
+    sheaf.main()

@@ -1,0 +1,232 @@
+"""Processes: one shardd per database, one writer per file, nothing outlives its coordinator, one clear error when it cannot start."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+import unittest
+
+import sheaf
+
+USER = {"table": "users", "id": 1, "name": "Ann", "email": "ann@example.org"}
+
+
+def until(condition, seconds):
+    """Waits for something that only /proc can tell."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Processes(sheaf.Case):
+    def begin(self, *arguments, data=None):
+        """A coordinator that has answered one row and waits for more."""
+        process = sheaf.start("insert", "--data", data or self.data, *arguments)
+        process.stdin.write(json.dumps(USER).encode() + b"\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        self.assertTrue(answer and json.loads(answer)["ok"], answer or process.stderr.read())
+        self.addCleanup(self.end, process)
+        return process
+
+    def end(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def test_one_shardd_per_database_with_its_name_in_its_command_line(self):
+        self.begin()
+        found = set()
+        for pid in sheaf.shardds_of(self.data):
+            with open(f"/proc/{pid}/cmdline") as file:
+                argv = file.read().split("\0")
+            found.add(argv[argv.index("--database") + 1])
+        self.assertEqual(found, set(sheaf.SHOP_TABLES))
+
+    def test_no_process_outlives_its_coordinator(self):
+        for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT):
+            with self.subTest(signal=number):
+                process = self.begin()
+                pids = sheaf.shardds_of(self.data)
+                self.assertEqual(len(pids), 3)
+                process.send_signal(number)
+                process.wait(20)
+                self.assertTrue(until(lambda: not any(map(alive, pids)), 1.0))
+
+    def test_sqlite_reads_while_sheaf_runs_and_cannot_write(self):
+        process = self.begin()
+        path = sheaf.database(self.data, "users")
+        read = subprocess.run(["sqlite3", path, "SELECT name FROM users"], capture_output=True, text=True)
+        self.assertEqual(read.stdout, "Ann\n", read.stderr)
+        copy = self.path("copy.db")
+        subprocess.run(["sqlite3", path, f".backup '{copy}'"], check=True, capture_output=True)
+        self.assertEqual(sqlite3.connect(copy).execute("SELECT count(*) FROM users").fetchone(), (1,))
+        write = subprocess.run(["sqlite3", path, "DELETE FROM users"], capture_output=True, text=True)
+        self.assertIn("locked", write.stderr)
+        process.stdin.write(json.dumps(USER | {"id": 2, "email": "b@c.de"}).encode() + b"\n")
+        process.stdin.flush()
+        self.assertTrue(json.loads(process.stdout.readline())["ok"])
+        process.communicate()
+        after = subprocess.run(["sqlite3", path, "UPDATE users SET name='Bob' WHERE id=2; SELECT count(*) FROM users"],
+                               capture_output=True, text=True)
+        self.assertEqual(after.stdout, "2\n", after.stderr)
+
+    def test_two_coordinators_on_one_directory(self):
+        process = self.begin()
+        other = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3)
+        self.assertIn(str(process.pid), other.stderr)
+        self.assertEqual(other.stdout, "")
+
+    def test_a_garbage_database_is_named(self):
+        self.insert(USER)
+        with open(sheaf.database(self.data, "products"), "wb") as file:
+            file.write(b"this is not a database, not at all" * 1000)
+        result = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3)
+        self.assertIn("products", result.stderr)
+        self.assertIn("not a database", result.stderr)
+
+    def test_a_database_that_is_gone_is_not_made_anew(self):
+        self.insert(USER)
+        os.remove(sheaf.database(self.data, "users"))
+        result = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3)
+        self.assertIn("users", result.stderr)
+
+    def test_a_foreign_writer_is_waited_for_and_then_named(self):
+        self.insert(USER)
+        other = sqlite3.connect(sheaf.database(self.data, "users"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        result = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3)
+        self.assertIn("users", result.stderr)
+        self.assertIn("lock", result.stderr)
+        other.execute("ROLLBACK")
+        other.close()
+        self.insert(USER)
+
+    def test_a_database_of_another_program_is_refused_and_left_alone(self):
+        os.makedirs(self.data, mode=0o700)
+        path = sheaf.database(self.data, "users")
+        other = sqlite3.connect(path)
+        other.execute("CREATE TABLE mine (x)")
+        other.commit()
+        other.close()
+        before = open(path, "rb").read()
+        result = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3)
+        self.assertIn("users", result.stderr)
+        self.assertEqual(open(path, "rb").read(), before)
+
+    def test_a_data_directory_that_cannot_be(self):
+        self.path("file", "I am a file")
+        for data in (self.path("file"), self.path("absent/deeper/data")):
+            result = run_status = sheaf.run("insert", "--data", data, input=json.dumps(USER))
+            self.assertEqual(run_status.status, 3, str(result))
+            self.assertIn(os.path.basename(data), result.stderr)
+            self.assertEqual(result.stdout, "")
+
+    def test_a_deep_data_directory_works(self):
+        deep = os.path.join(self.folder, *["d" * 60] * 6)
+        os.makedirs(deep)
+        self.assertTrue(self.insert(USER, data=deep + "/data")[0]["ok"])
+
+    def test_a_full_disk_is_an_error_and_not_a_crash(self):
+        mount = self.path("small")
+        os.makedirs(mount)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], capture_output=True)
+        if mounted.returncode:
+            self.skipTest("mounting a tmpfs is not permitted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", mount], capture_output=True)
+        data = mount + "/data"
+        rows = [USER | {"id": n, "email": f"u{n}@a.b", "name": "n" * 500} for n in range(1, 6000)]
+        result = sheaf.run("insert", "--data", data, input="".join(json.dumps(r) + "\n" for r in rows))
+        self.assertEqual(result.status, 3, str(result)[-3000:])
+        accepted = {json.loads(l)["line"] for l in result.stdout.splitlines() if json.loads(l)["ok"]}
+        self.assertGreater(len(accepted), 0)
+        self.assertLess(len(accepted), len(rows))
+        # room again: what was acknowledged is there, and it serves without an operator
+        subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)
+        self.assertTrue(self.insert(rows[-1], data=data)[0]["ok"])
+        self.assertLessEqual(accepted, {r[0] for r in sheaf.rows(data, "users")})
+
+    def test_readable_by_nobody_else(self):
+        self.insert(USER)
+        self.assertEqual(os.stat(self.data).st_mode & 0o777, 0o700)
+
+    def test_a_killed_shard_costs_no_acknowledged_row(self):
+        process = self.begin()
+        pid = next(p for p in sheaf.shardds_of(self.data)
+                   if b"users" in open(f"/proc/{p}/cmdline", "rb").read().split(b"\0"))
+        os.kill(pid, signal.SIGKILL)
+        for n in range(2, 50):
+            process.stdin.write(json.dumps(USER | {"id": n, "email": f"u{n}@a.b"}).encode() + b"\n")
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2, 50)]
+        process.communicate()
+        there = {r[0] for r in sheaf.rows(self.data, "users")}
+        for answer in answers:
+            if answer["ok"]:
+                self.assertIn(answer["line"], there)
+            else:
+                self.assertIn(answer["error"]["code"], ("unavailable", "unknown"))
+        self.assertTrue(answers[-1]["ok"], "it did not come back")
+
+
+class Alone(sheaf.Case):
+    """A shardd that runs by itself and is dialled."""
+
+    def port(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return s.getsockname()[1]
+
+    def test_a_dialled_shard(self):
+        port = self.port()
+        elsewhere = self.path("elsewhere")
+        os.makedirs(elsewhere, mode=0o700)
+        shard = subprocess.Popen([sheaf.SHARDD, "--database", "users", "--data", elsewhere, "--listen",
+                                  f"tcp://127.0.0.1:{port}"], stderr=subprocess.PIPE, env=sheaf.environment())
+        self.addCleanup(lambda: (shard.kill(), shard.wait(), shard.stderr.close()))
+        config = self.path("sheaf.conf", f"[database users]\naddress = tcp://127.0.0.1:{port}\n")
+        line = shard.stderr.readline()
+        self.assertIn(b"ready", line)
+        self.insert(USER, args=("--config", config))
+        self.assertEqual(sheaf.rows(elsewhere, "users"), [(1, "Ann", "ann@example.org")])
+        self.assertFalse(os.path.exists(sheaf.database(self.data, "users")))
+        self.assertIsNone(shard.poll(), "a dialled shard is not the coordinator's to stop")
+        self.assertTrue(self.insert(USER, args=("--config", config))[0]["already_there"])
+        shard.terminate()
+        self.assertEqual(shard.wait(20), 0)
+        gone = self.ran("insert", "--data", self.data, "--config", config, input=json.dumps(USER), status=3)
+        self.assertIn("users", gone.stderr)
+
+    def test_plain_tcp_only_on_loopback(self):
+        for address in ("tcp://0.0.0.0:7777", "tcp://192.0.2.1:7777", "http://127.0.0.1:1"):
+            result = sheaf.run("--database", "users", "--data", self.folder, "--listen", address, program=sheaf.SHARDD)
+            self.assertEqual(result.status, 2, str(result))
+
+    def test_shardd_says_what_it_is(self):
+        self.assertIn("--database", sheaf.run("--help", program=sheaf.SHARDD).stdout)
+        self.assertEqual(sheaf.run("--version", program=sheaf.SHARDD).status, 0)
+        self.assertEqual(sheaf.run("--nonsense", program=sheaf.SHARDD).status, 2)
+
+    def test_a_missing_data_directory_is_named(self):
+        result = sheaf.run("--database", "users", "--data", self.path("nowhere"), "--listen",
+                           "ipc://" + self.path("s"), program=sheaf.SHARDD)
+        self.assertNotEqual(result.status, 0)
+        self.assertIn("nowhere", result.stderr)
+
+
+if __name__ == "__main__":
+    sheaf.main()
