@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Everything that guards Sheaf: layout, warnings of two compilers, and all tests, twice where it pays: optimised, and under
+# ASan and UBSan (unit and differential tests). What CTest says last counts all of it.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+./scripts/setup.sh
+./scripts/format.sh --check
+
+configure() { # folder, compiler, options…
+    local folder=$1 compiler=$2
+    shift 2
+    [[ -f $folder/build.ninja ]] || CC=$compiler cmake -S . -B "$folder" -G Ninja "$@" >/dev/null
+}
+
+configure build gcc -DCMAKE_BUILD_TYPE=Release
+configure build/clang clang -DCMAKE_BUILD_TYPE=Release
+configure build/asan gcc -DCMAKE_BUILD_TYPE=Debug -DSHEAF_SANITIZE=address,undefined
+for folder in build build/clang build/asan; do
+    echo "test: building $folder" >&2
+    ninja -C "$folder" --quiet
+done
+
+exec ctest --test-dir build --output-on-failure -j2 "$@"
