@@ -30,7 +30,7 @@ static bool put_escaped(struct buffer *out, uint8_t byte)
     }
 }
 
-bool json_string(struct buffer *out, const char *text, size_t len)
+bool json_put_string(struct buffer *out, const char *text, size_t len)
 {
     if (!buffer_reserve(out, len + 2) || !buffer_put(out, "\"", 1))
         return false;
@@ -61,7 +61,7 @@ bool json_string(struct buffer *out, const char *text, size_t len)
     return buffer_put(out, "\"", 1);
 }
 
-bool json_unsigned(struct buffer *out, uint64_t number)
+bool json_put_unsigned(struct buffer *out, uint64_t number)
 {
     char digits[20];
     size_t at = sizeof digits;
@@ -73,29 +73,29 @@ bool json_unsigned(struct buffer *out, uint64_t number)
     return buffer_put(out, digits + at, sizeof digits - at);
 }
 
-bool json_integer(struct buffer *out, int64_t number)
+bool json_put_integer(struct buffer *out, int64_t number)
 {
     if (number >= 0)
-        return json_unsigned(out, (uint64_t)number);
-    return buffer_put(out, "-", 1) && json_unsigned(out, 0 - (uint64_t)number);
+        return json_put_unsigned(out, (uint64_t)number);
+    return buffer_put(out, "-", 1) && json_put_unsigned(out, 0 - (uint64_t)number);
 }
 
 static bool put_or_null(struct buffer *out, const char *text)
 {
-    return *text ? json_string(out, text, strlen(text)) : buffer_put(out, "null", 4);
+    return *text ? json_put_string(out, text, strlen(text)) : buffer_put(out, "null", 4);
 }
 
-bool json_error_fields(struct buffer *out, const struct error *error)
+bool json_put_error_fields(struct buffer *out, const struct error *error)
 {
     const char *code = error_code_name(error->code);
 
-    return buffer_put_text(out, "\"code\":") && json_string(out, code, strlen(code)) &&
+    return buffer_put_text(out, "\"code\":") && json_put_string(out, code, strlen(code)) &&
            buffer_put_text(out, ",\"table\":") && put_or_null(out, error->table) &&
            buffer_put_text(out, ",\"constraint\":") && put_or_null(out, error->constraint) &&
-           buffer_put_text(out, ",\"message\":") && json_string(out, error->text, strlen(error->text));
+           buffer_put_text(out, ",\"message\":") && json_put_string(out, error->text, strlen(error->text));
 }
 
-bool json_error(struct buffer *out, const struct error *error)
+bool json_put_error(struct buffer *out, const struct error *error)
 {
-    return buffer_put(out, "{", 1) && json_error_fields(out, error) && buffer_put(out, "}", 1);
+    return buffer_put(out, "{", 1) && json_put_error_fields(out, error) && buffer_put(out, "}", 1);
 }

@@ -8,14 +8,14 @@
 #include "buffer.h"
 #include "error.h"
 
-bool json_string(struct buffer *out, const char *text, size_t len); /* with its quotes */
-bool json_unsigned(struct buffer *out, uint64_t number);
-bool json_integer(struct buffer *out, int64_t number);
+bool json_put_string(struct buffer *out, const char *text, size_t len); /* with its quotes */
+bool json_put_unsigned(struct buffer *out, uint64_t number);
+bool json_put_integer(struct buffer *out, int64_t number);
 
 /* {"code":…,"table":… or null,"constraint":… or null,"message":…}: an error as every front end answers it. */
-bool json_error(struct buffer *out, const struct error *error);
+bool json_put_error(struct buffer *out, const struct error *error);
 
 /* The fields alone, without braces. */
-bool json_error_fields(struct buffer *out, const struct error *error);
+bool json_put_error_fields(struct buffer *out, const struct error *error);
 
 #endif

@@ -89,7 +89,10 @@ static bool put_rows(const struct metrics *metrics, bool colour, struct buffer *
     for (uint16_t i = 0; i < metrics->count && fine; i++)
         fine = add_rows_line(table, &metrics->databases[i]);
     fine = fine && (metrics->count < 2 || (table_rule(table) && add_rows_line(table, &metrics->all)));
-    return put_heading(out, "Rows, batches, and rows per batch", colour) && put_table(table, fine, colour, out);
+    fine = put_heading(out, "Rows, batches, and rows per batch", colour) && put_table(table, fine, colour, out);
+    if (fine && metrics->refused_in_input > 0)
+        fine = buffer_format(out, "refused before any database was asked: %" PRIu64 "\n", metrics->refused_in_input);
+    return fine;
 }
 
 static bool add_time(struct table *table, uint64_t ns)
@@ -208,7 +211,7 @@ static bool put_database(struct buffer *out, const struct metrics_database *one)
     if (!fine)
         return false;
     if (!one->answered)
-        return buffer_put_text(out, "},\"error\":") && json_error(out, &one->why);
+        return buffer_put_text(out, "},\"error\":") && json_put_error(out, &one->why);
     return buffer_put_text(out, "},\"process\":") && put_process(out, one->busy_ns, one->cpu_ns, one->memory_bytes) &&
            buffer_format(out, ",\"file_bytes\":%" PRIu64 ",\"wal_bytes\":%" PRIu64, one->file_bytes, one->wal_bytes);
 }
@@ -218,14 +221,14 @@ bool metrics_json(const struct metrics *metrics, struct buffer *out)
     bool fine = buffer_format(out, "{\"wall_ns\":%" PRIu64 ",\"coordinator\":", metrics->wall_ns) &&
                 put_process(out, metrics->coordinator.busy_ns, metrics->coordinator.cpu_ns,
                             metrics->coordinator.memory_bytes) &&
-                buffer_put_text(out, ",\"databases\":[");
+                buffer_format(out, ",\"refused_in_input\":%" PRIu64 ",\"databases\":[", metrics->refused_in_input);
 
     for (uint16_t i = 0; i < metrics->count && fine; i++) {
         const struct metrics_database *one = &metrics->databases[i];
 
         fine = buffer_put_text(out, i ? ",{\"name\":" : "{\"name\":") &&
-               json_string(out, one->name, strlen(one->name)) && buffer_put(out, ",", 1) && put_database(out, one) &&
-               buffer_put(out, "}", 1);
+               json_put_string(out, one->name, strlen(one->name)) && buffer_put(out, ",", 1) &&
+               put_database(out, one) && buffer_put(out, "}", 1);
     }
     return fine && buffer_put_text(out, "],\"all\":{") && put_database(out, &metrics->all) &&
            buffer_put_text(out, "}}\n");

@@ -52,6 +52,7 @@ struct metrics {
         uint64_t cpu_ns;
         uint64_t memory_bytes;
     } coordinator;
+    uint64_t refused_in_input; /* by the front end, before any database was asked: it sets this after metrics_gather */
     uint16_t count;
     struct metrics_database *databases; /* allocated */
     struct metrics_database all;        /* merged; busy, cpu and memory are the shards' sum */
@@ -72,6 +73,7 @@ bool metrics_text(const struct metrics *metrics, bool colour, struct buffer *out
 /* One object in one line with its line end; integers are nanoseconds, bytes or counts:
  * {"wall_ns":…,
  *  "coordinator":{"busy_ns":…,"cpu_ns":…,"memory_bytes":…},
+ *  "refused_in_input":…,
  *  "databases":[{"name":…,"rows":{"accepted":…,"already_there":…,"refused":…},"batches":…,
  *    "rows_per_batch":{"count","mean","p50","p99","max"},
  *    "steps":{"parse":{"count","mean_ns","p50_ns","p99_ns","max_ns"},"wait":…,"check":…,"queue":…,"decode":…,"apply":…,"commit":…,"total":…},

@@ -199,9 +199,9 @@ static bool put_part(const struct table *table, const struct cell *cell, size_t 
     size_t columns, padding;
 
     row->done[column] += taken;
+    while (shown > 0 && text[shown - 1] == ' ')
+        shown--;
     if (wraps) {
-        while (shown > 0 && text[shown - 1] == ' ')
-            shown--;
         while (taken < left && text[taken] == ' ') { /* the blank at the break belongs to neither line */
             taken++;
             row->done[column]++;
