@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "row.h"
+
+#include "pack.h"
+
+#define SHORTCUT_DIGITS_MAX 15u
+
+bool row_read(const struct schema_table *table, const uint8_t *bytes, size_t len, struct value *values,
+              struct error *error)
+{
+    struct cursor cursor = cursor_over(bytes, len);
+    uint32_t count;
+    if (!cursor_array(&cursor, &count) || count != table->column_count)
+        return error_set(error, ERROR_PARSE, "a row of %s has %u values", table->name, table->column_count);
+    for (uint32_t i = 0; i < count; i++)
+        if (!cursor_value(&cursor, &values[i]))
+            return error_set(error, ERROR_PARSE, "a row of %s: value %u cannot be read", table->name, i + 1);
+    return cursor_at_end(&cursor) || error_set(error, ERROR_PARSE, "a row of %s has trailing bytes", table->name);
+}
+
+bool row_write(const struct schema_table *table, const struct value *values, struct buffer *bytes)
+{
+    bool ok = pack_array(bytes, table->column_count);
+    for (uint16_t i = 0; ok && i < table->column_count; i++)
+        ok = pack_value(bytes, &values[i]);
+    return ok;
+}
+
+/* -?[1-9][0-9]{0,14} or 0: what SQLite prints for that integer, so the affinity would give just this. */
+static bool canonical_integer(const char *text, size_t len, int64_t *ret_number)
+{
+    bool negative = len > 0 && text[0] == '-';
+    size_t at = negative;
+    if (at == len || len - at > SHORTCUT_DIGITS_MAX || (text[at] == '0' && (negative || len > 1)))
+        return false;
+    int64_t number = 0;
+    for (; at < len; at++) {
+        if (text[at] < '0' || text[at] > '9')
+            return false;
+        number = number * 10 + (text[at] - '0');
+    }
+    *ret_number = negative ? -number : number;
+    return true;
+}
+
+struct value row_text_value(const struct schema_column *column, const char *text, size_t len)
+{
+    int64_t number;
+    if (column->affinity >= AFFINITY_NUMERIC && canonical_integer(text, len, &number))
+        return value_integer(number);
+    return value_text(text, len);
+}

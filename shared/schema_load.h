@@ -1,0 +1,43 @@
+/* schema_load.h - the inside of schema.c: executes a schema's statements in an in-memory SQLite under an authorizer,
+ * and refuses what Sheaf cannot keep. Only for schema.c. */
+#ifndef SHEAF_SCHEMA_LOAD_H
+#define SHEAF_SCHEMA_LOAD_H
+
+#include "limits.h"
+#include "schema.h"
+
+#include <sqlite3.h>
+
+enum statement_kind { STATEMENT_TABLE, STATEMENT_INDEX, STATEMENT_VIEW, STATEMENT_TRIGGER };
+
+struct statement {
+    enum statement_kind kind;
+    char *sql;   /* verbatim, from CREATE to before the semicolon */
+    char *name;  /* of what it creates */
+    char *table; /* the table an index or trigger is on; a table's own name */
+    unsigned line;
+};
+
+struct statements {
+    struct statement *items;
+    size_t count;
+};
+
+/* A connection in which nothing outside it can be touched. The caller closes it. */
+sqlite3 *schema_memory_open(struct error *error);
+
+/* Executes every statement of `text`; refusals say "FILE:LINE: …". The caller releases `ret_statements`. */
+bool schema_execute(sqlite3 *memory, const char *text, size_t len, const char *file, struct statements *ret_statements,
+                    struct error *error);
+void statements_release(struct statements *statements);
+
+/* What a view or a trigger touches, told by SQLite itself when it compiles it. */
+struct schema_touch {
+    bool reads[LIMIT_TABLES_MAX];
+    char writes[LIMIT_NAME_BYTES_MAX + 1]; /* a table it writes; "" when none */
+    bool ignores;                          /* RAISE(IGNORE) */
+};
+bool schema_touch_of(sqlite3 *memory, const struct schema *schema, const struct statement *statement,
+                     struct schema_touch *ret_touch, struct error *error);
+
+#endif
