@@ -2,6 +2,7 @@
 #include "progress.h"
 #include "style.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -78,10 +79,14 @@ static void stopping_does_not_wait_for_the_next_line(void **state)
 
     (void)state;
     assert_int_equal(pipe(fds), 0);
-    progress = progress_start(fds[1], look_nowhere, NULL, &error);
-    assert_non_null(progress);
-    alarm(3); /* less than the pause between two lines */
-    progress_stop(progress);
+    alarm(4); /* less than the pause between two lines */
+    for (int round = 0; round < 100; round++) { /* some find the thread waiting already, some before that */
+        progress = progress_start(fds[1], look_nowhere, NULL, &error);
+        assert_non_null(progress);
+        for (int i = 0; i < round * 50; i++)
+            sched_yield();
+        progress_stop(progress);
+    }
     alarm(0);
     close(fds[1]);
     assert_int_equal(read(fds[0], &byte, 1), 0); /* nothing was written to what is no terminal */

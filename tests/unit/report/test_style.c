@@ -86,6 +86,7 @@ static void nothing_that_moves_the_cursor_comes_through(void **state)
     assert_escaped("a\u202eb", "a\\u{202e}b");
     assert_escaped("\xff", "\\xff");
     assert_escaped("\xc0\xaf", "\\xc0\\xaf");          /* an overlong slash */
+    assert_escaped("\xe0\x80\xaf", "\\xe0\\x80\\xaf"); /* and a longer one */
     assert_escaped("\xed\xa0\x80", "\\xed\\xa0\\x80"); /* a surrogate */
     assert_escaped("\xe5\xb1", "\\xe5\\xb1");          /* cut */
 }
