@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run.h"
+
+bool run_goes_on(struct run *run)
+{
+    if (atomic_load_explicit(&run->stop, memory_order_relaxed) != RUN_GOES_ON)
+        return false;
+    if (!run->options->interrupted || !run->options->interrupted())
+        return true;
+    run_stop(run, RUN_INTERRUPTED);
+    return false;
+}
+
+void run_stop(struct run *run, enum run_stop why)
+{
+    int now = atomic_load(&run->stop);
+
+    while (now < (int)why && !atomic_compare_exchange_weak(&run->stop, &now, (int)why))
+        continue;
+}
+
+static void fail_locked(struct run *run, const struct error *error)
+{
+    if (run->error.code == ERROR_NONE)
+        run->error = *error;
+    run_stop(run, RUN_FAILED);
+}
+
+bool run_fail(struct run *run, const struct error *error)
+{
+    pthread_mutex_lock(&run->lock);
+    fail_locked(run, error);
+    pthread_mutex_unlock(&run->lock);
+    return false;
+}
+
+/* A shard that is away or a disk that is full will refuse the next million rows as well. */
+static bool concerns_every_row(enum error_code code)
+{
+    return code == ERROR_UNAVAILABLE || code == ERROR_UNKNOWN || code == ERROR_IO || code == ERROR_INTERNAL ||
+           code == ERROR_BUSY;
+}
+
+void run_refuse(struct run *run, size_t input, uint64_t line, const struct error *error, const struct run_raw *raw)
+{
+    const struct loader_options *options = run->options;
+    struct loader_reject reject = {.input = &options->inputs[input], .line = line, .error = error};
+    struct error failure = {0};
+
+    if (raw) {
+        reject.raw = raw->bytes;
+        reject.raw_len = raw->len;
+        reject.raw_truncated = raw->truncated;
+    }
+    atomic_fetch_add_explicit(&options->counts[input].refused[error->code], 1, memory_order_relaxed);
+    pthread_mutex_lock(&run->lock);
+    if (options->reject && !options->reject(options->context, &reject, &failure))
+        fail_locked(run, &failure);
+    if (concerns_every_row(error->code))
+        fail_locked(run, error);
+    pthread_mutex_unlock(&run->lock);
+    if (options->stop_on_error)
+        run_stop(run, RUN_STOPPED);
+}
+
+bool gate_init(struct gate *gate, struct error *error)
+{
+    if (pthread_mutex_init(&gate->lock, NULL) != 0)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (pthread_cond_init(&gate->changed, NULL) != 0) {
+        pthread_mutex_destroy(&gate->lock);
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    }
+    return true;
+}
+
+void gate_release(struct gate *gate)
+{
+    pthread_cond_destroy(&gate->changed);
+    pthread_mutex_destroy(&gate->lock);
+}
+
+void gate_open(struct gate *gate, bool *flag)
+{
+    pthread_mutex_lock(&gate->lock);
+    *flag = true;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+bool gate_is_open(struct gate *gate, const bool *flag)
+{
+    pthread_mutex_lock(&gate->lock);
+    bool open = *flag;
+    pthread_mutex_unlock(&gate->lock);
+    return open;
+}
+
+void gate_wait(struct gate *gate, const bool *flag)
+{
+    pthread_mutex_lock(&gate->lock);
+    while (!*flag)
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    pthread_mutex_unlock(&gate->lock);
+}
