@@ -136,6 +136,9 @@ bool affinity_apply(struct affinity_scratch *scratch, enum affinity affinity, co
     sqlite3_stmt *statement = scratch->update[affinity];
     bool ok = bind(statement, value) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW &&
               take(scratch, statement, ret_value);
+    /* RETURNING may show how a REAL column keeps a whole number on disk */
+    if (ok && affinity == AFFINITY_REAL && ret_value->type == VALUE_INTEGER)
+        *ret_value = value_real((double)ret_value->integer);
     if (!ok)
         error_set(error, ERROR_INTERNAL, "applying an affinity: %s", sqlite3_errmsg(scratch->memory));
     sqlite3_reset(statement);
