@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "insert.h"
+#include "insert_command.h"
 
 #include "clock.h"
 #include "insert_stream.h"

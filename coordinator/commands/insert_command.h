@@ -1,4 +1,4 @@
-/* insert.h - `coordinator insert`: rows as JSON lines from stdin, an answer for each line on stdout. */
+/* insert_command.h - `coordinator insert`: rows as JSON lines from stdin, an answer for each line on stdout. */
 #ifndef SHEAF_INSERT_COMMAND_H
 #define SHEAF_INSERT_COMMAND_H
 
