@@ -20,12 +20,12 @@
 static const struct options_spec spec = {
     .verb = "demo",
     .usage = "[OPTION]...",
-    .about = "Inserts the built-in shop's test data, good rows and every kind of bad one, each an\n"
-             "operation of its own and all in flight at once. Shows what became of each and why,\n"
-             "then the rows of every database, read back through its process, and the times.\n"
-             "The directory is ./sheaf-demo when none is given. Again on the same directory, it\n"
-             "says of each accepted row that it is there already. The exit status is 0 when all\n"
-             "went as planned, 1 when not.\n",
+    .about = "Inserts the built-in shop's test data, good rows and every kind of bad one, each\n"
+             "an operation of its own and all in flight at once. Shows what became of each and\n"
+             "why, then the rows of every database, read back through its process, and the\n"
+             "times. The directory is ./sheaf-demo when none is given. Again on the same\n"
+             "directory, it says of each accepted row that it is there already. The exit\n"
+             "status is 0 when all went as planned, 1 when not.\n",
     .examples = "  coordinator demo\n"
                 "  coordinator demo --data /tmp/shop --metrics json --metrics-file times.json\n",
 };

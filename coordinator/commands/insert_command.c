@@ -15,14 +15,15 @@
 static const struct options_spec spec = {
     .verb = "insert",
     .usage = "[OPTION]...",
-    .about = "Inserts rows given as JSON lines on stdin and answers each line with a JSON line on\n"
-             "stdout, in order, as soon as the row is durable:\n\n"
+    .about = "Inserts rows given as JSON lines on stdin and answers each line with a JSON line\n"
+             "on stdout, in order, as soon as the row is durable:\n\n"
              "  {\"table\":\"users\",\"id\":1,\"name\":\"Ann\",\"email\":\"ann@example.org\"}\n"
              "  {\"line\":1,\"ok\":true}\n\n"
-             "The same row again is \"already_there\":true. A row without its integer primary key\n"
-             "gets the next one, answered as \"id\". A refused row has \"ok\":false and an \"error\"\n"
-             "with code, table, constraint and message. A line sees earlier lines only. A\n"
-             "column that is called \"table\" is written \"=table\". Blank lines get no answer.\n"
+             "The same row again is \"already_there\":true. A row without its integer primary\n"
+             "key gets the next one, answered as \"id\". A refused row has \"ok\":false and an\n"
+             "\"error\" with code, table, constraint and message. A line sees earlier lines\n"
+             "only. A column that is called \"table\" is written \"=table\". Blank lines get no\n"
+             "answer.\n"
              "When the reader of stdout goes away, no more lines are taken, what was taken is\n"
              "finished, and the exit status is 3.\n",
     .examples = "  coordinator insert < rows.ndjson > answers.ndjson\n"
