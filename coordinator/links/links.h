@@ -11,8 +11,7 @@
  *
  * Events come from nng's and the supervisor's threads through the listener, which must only post them to its own
  * mailbox: never block, never call back into links. For one link they come in order: CONNECTED, MESSAGE…, LOST,
- * CONNECTED, …; FAILED instead of CONNECTED when a start did not succeed (it is tried again, unless links_open was told
- * `give_up`).
+ * CONNECTED, …; FAILED instead of CONNECTED when a start did not succeed (it is tried again until links_close).
  *
  * Order: links_open, links_send…, links_close. links_close returns when every process that was started here is reaped.
  */

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "link.h"
+
+#include "clock.h"
+#include "wire.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/pair0/pair.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define URL_BYTES 192
+
+/* Messages on their way out, oldest first: a ring that grows. Bounded by what the engine lets be in flight. */
+struct outbox {
+    nng_msg **messages;
+    size_t first;
+    size_t count;
+    size_t capacity;
+};
+
+struct link {
+    struct link_setup setup;
+    nng_socket socket;
+    nng_aio *receive;
+    nng_aio *send;
+    char url[URL_BYTES];
+    pthread_t dialler;
+    bool dialler_runs; /* to be joined; supervisor's thread only */
+
+    pthread_mutex_t lock; /* over all below; never held while nng or the listener is called */
+    enum link_state state;
+    struct error why; /* BROKEN */
+    bool piped;       /* the one connection was made */
+    bool sending;     /* `send` is busy: whoever set this owns it */
+    struct outbox outbox;
+
+    uint64_t unanswered; /* requests, without pings */
+    uint64_t progress;   /* the shard's counter, from its last pong */
+    uint64_t moved_ns;   /* when the counter last moved, or an answer came, or there was nothing to do */
+    uint64_t alive_ns;   /* when anything last came */
+    uint64_t pinged_ns;  /* when the unanswered ping went; 0: none */
+    uint64_t pings;
+};
+
+static bool outbox_put(struct outbox *outbox, nng_msg *message)
+{
+    if (outbox->count == outbox->capacity) {
+        size_t capacity = outbox->capacity ? 2 * outbox->capacity : 16;
+        nng_msg **messages = calloc(capacity, sizeof *messages);
+        if (!messages)
+            return false;
+        for (size_t i = 0; i < outbox->count; i++)
+            messages[i] = outbox->messages[(outbox->first + i) % outbox->capacity];
+        free(outbox->messages);
+        *outbox = (struct outbox){.messages = messages, .count = outbox->count, .capacity = capacity};
+    }
+    outbox->messages[(outbox->first + outbox->count++) % outbox->capacity] = message;
+    return true;
+}
+
+static nng_msg *outbox_take(struct outbox *outbox)
+{
+    if (!outbox->count)
+        return NULL;
+    nng_msg *message = outbox->messages[outbox->first];
+    outbox->first = (outbox->first + 1) % outbox->capacity;
+    outbox->count--;
+    return message;
+}
+
+static void wake(const struct link *link)
+{
+    uint64_t one = 1;
+    /* An eventfd's write fails only when its counter is full, and then it is readable anyway. */
+    if (write(link->setup.wake_fd, &one, sizeof one) < 0)
+        return;
+}
+
+/* The first reason stays. */
+static void break_with(struct link *link, const char *what, const char *detail)
+{
+    pthread_mutex_lock(&link->lock);
+    bool first = link->state != LINK_BROKEN;
+    if (first) {
+        link->state = LINK_BROKEN;
+        error_set(&link->why, ERROR_UNAVAILABLE, "%s%s%s", what, detail ? ": " : "", detail ? detail : "");
+    }
+    pthread_mutex_unlock(&link->lock);
+    if (first)
+        wake(link);
+}
+
+/* ---- nng's callbacks ---- */
+
+static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *context)
+{
+    struct link *link = context;
+    if (event == NNG_PIPE_EV_REM_POST) {
+        break_with(link, "the connection broke", NULL);
+        return;
+    }
+    pthread_mutex_lock(&link->lock);
+    bool second = link->piped;
+    link->piped = true;
+    pthread_mutex_unlock(&link->lock);
+    if (second) /* nng dialled again by itself: what is queued here is not for that peer's next life */
+        nng_pipe_close(pipe);
+}
+
+static void sent(void *context)
+{
+    struct link *link = context;
+    int result = nng_aio_result(link->send);
+    if (result) {
+        nng_msg_free(nng_aio_get_msg(link->send));
+        nng_aio_set_msg(link->send, NULL);
+        break_with(link, "sending failed", nng_strerror(result));
+        return; /* `sending` stays set: nothing more goes out here */
+    }
+    pthread_mutex_lock(&link->lock);
+    nng_msg *next = outbox_take(&link->outbox);
+    link->sending = next;
+    pthread_mutex_unlock(&link->lock);
+    nng_aio_set_msg(link->send, next);
+    if (next)
+        nng_send_aio(link->socket, link->send);
+}
+
+static void pong(struct link *link, bool done, struct cursor *body, uint64_t now)
+{
+    uint64_t progress = 0;
+    struct error ignored;
+    bool told = done && wire_get_ping_answer(body, &progress, &ignored);
+    pthread_mutex_lock(&link->lock);
+    link->pinged_ns = 0;
+    /* Without a counter nothing is known about progress: only the pings' own deadline can judge such a shard. */
+    if (!told || progress != link->progress)
+        link->moved_ns = now;
+    if (told)
+        link->progress = progress;
+    link->alive_ns = now;
+    pthread_mutex_unlock(&link->lock);
+}
+
+/* Hands a message on, or ends it: pongs and what an earlier generation said stay here. */
+static void deliver(struct link *link, nng_msg *message)
+{
+    struct link_event event = {.kind = LINK_MESSAGE,
+                               .database = link->setup.database,
+                               .generation = link->setup.generation,
+                               .bytes = nng_msg_body(message),
+                               .len = nng_msg_len(message),
+                               .handle = message};
+    struct wire_header header;
+    struct cursor body;
+    struct error refusal, error;
+    bool done;
+    uint64_t now = clock_monotonic_ns();
+    if (!wire_get_answer(event.bytes, event.len, &header, &done, &refusal, &body, &error)) {
+        nng_msg_free(message);
+        break_with(link, "the shard sent what is no answer", error.text);
+        return;
+    }
+    if (header.generation != link->setup.generation) {
+        nng_msg_free(message);
+        return;
+    }
+    if (header.kind == WIRE_PING) {
+        pong(link, done, &body, now);
+        nng_msg_free(message);
+        return;
+    }
+    pthread_mutex_lock(&link->lock);
+    link->unanswered -= link->unanswered > 0;
+    link->alive_ns = link->moved_ns = now;
+    pthread_mutex_unlock(&link->lock);
+    link->setup.listener(link->setup.context, &event);
+}
+
+static void received(void *context)
+{
+    struct link *link = context;
+    int result = nng_aio_result(link->receive);
+    if (result) {
+        break_with(link, "receiving failed", nng_strerror(result));
+        return;
+    }
+    nng_msg *message = nng_aio_get_msg(link->receive);
+    nng_aio_set_msg(link->receive, NULL);
+    deliver(link, message);
+    nng_recv_aio(link->socket, link->receive);
+}
+
+/* ---- for the supervisor ---- */
+
+static bool fill_in(struct link *link)
+{
+    return nng_pair0_open(&link->socket) == 0 &&
+           nng_socket_set_size(link->socket, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES_MAX) == 0 &&
+           nng_pipe_notify(link->socket, NNG_PIPE_EV_ADD_PRE, pipe_changed, link) == 0 &&
+           nng_pipe_notify(link->socket, NNG_PIPE_EV_REM_POST, pipe_changed, link) == 0 &&
+           nng_aio_alloc(&link->receive, received, link) == 0 && nng_aio_alloc(&link->send, sent, link) == 0;
+}
+
+struct link *link_new(const struct link_setup *setup, struct error *error)
+{
+    struct link *link = calloc(1, sizeof *link);
+    if (!link) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    link->setup = *setup;
+    link->moved_ns = link->alive_ns = clock_monotonic_ns();
+    pthread_mutex_init(&link->lock, NULL);
+    if (!fill_in(link)) {
+        link_free(link);
+        error_set(error, ERROR_INTERNAL, "no socket could be made: out of memory or descriptors");
+        return NULL;
+    }
+    return link;
+}
+
+static void *dial(void *context)
+{
+    struct link *link = context;
+    int result = nng_dial(link->socket, link->url, NULL, 0);
+    if (result) {
+        char what[URL_BYTES + 32];
+        snprintf(what, sizeof what, "%s cannot be reached", link->url);
+        break_with(link, what, nng_strerror(result));
+        return NULL;
+    }
+    pthread_mutex_lock(&link->lock);
+    if (link->state == LINK_DIALLING)
+        link->state = LINK_OPEN;
+    pthread_mutex_unlock(&link->lock);
+    wake(link);
+    return NULL;
+}
+
+bool link_dial(struct link *link, const char *url, struct error *error)
+{
+    if ((size_t)snprintf(link->url, sizeof link->url, "%s", url) >= sizeof link->url)
+        return error_set(error, ERROR_PARSE, "the address %s is too long", url);
+    int result = pthread_create(&link->dialler, NULL, dial, link);
+    if (result)
+        return error_set(error, ERROR_INTERNAL, "no thread to dial with: %s", strerror(result));
+    link->dialler_runs = true;
+    return true;
+}
+
+enum link_state link_state(struct link *link, struct error *ret_why)
+{
+    pthread_mutex_lock(&link->lock);
+    enum link_state state = link->state;
+    if (state == LINK_BROKEN)
+        *ret_why = link->why;
+    pthread_mutex_unlock(&link->lock);
+    return state;
+}
+
+void link_receive(struct link *link)
+{
+    nng_recv_aio(link->socket, link->receive);
+}
+
+void link_free(struct link *link)
+{
+    if (!link)
+        return;
+    nng_close(link->socket); /* ends the dialling too */
+    if (link->dialler_runs)
+        pthread_join(link->dialler, NULL);
+    if (link->receive) {
+        nng_aio_stop(link->receive);
+        nng_aio_free(link->receive);
+    }
+    if (link->send) {
+        nng_aio_stop(link->send);
+        nng_msg_free(nng_aio_get_msg(link->send));
+        nng_aio_free(link->send);
+    }
+    for (nng_msg *message; (message = outbox_take(&link->outbox));)
+        nng_msg_free(message);
+    free(link->outbox.messages);
+    pthread_mutex_destroy(&link->lock);
+    free(link);
+}
+
+/* ---- sending ---- */
+
+/* Takes the message over, also when it returns false. */
+static bool post(struct link *link, nng_msg *message, bool ping)
+{
+    pthread_mutex_lock(&link->lock);
+    bool taken = link->state == LINK_OPEN, start = taken && !link->sending;
+    if (start)
+        link->sending = true;
+    else
+        taken = taken && outbox_put(&link->outbox, message);
+    if (taken && !ping && link->unanswered++ == 0)
+        link->moved_ns = clock_monotonic_ns(); /* until now the counter had nothing to move for */
+    pthread_mutex_unlock(&link->lock);
+    if (start) {
+        nng_aio_set_msg(link->send, message);
+        nng_send_aio(link->socket, link->send);
+    } else if (!taken) {
+        nng_msg_free(message);
+    }
+    return taken;
+}
+
+bool link_send(struct link *link, const void *head, size_t head_len, const void *body, size_t body_len)
+{
+    nng_msg *message;
+    if (nng_msg_alloc(&message, 0))
+        return false;
+    if (nng_msg_reserve(message, head_len + body_len) || (head_len && nng_msg_append(message, head, head_len)) ||
+        (body_len && nng_msg_append(message, body, body_len))) {
+        nng_msg_free(message);
+        return false;
+    }
+    return post(link, message, false);
+}
+
+void link_ping(struct link *link, uint64_t now_ns)
+{
+    pthread_mutex_lock(&link->lock);
+    bool due = link->state == LINK_OPEN && !link->pinged_ns;
+    struct wire_header header = {.kind = WIRE_PING, .generation = link->setup.generation, .request = ++link->pings};
+    if (due)
+        link->pinged_ns = now_ns;
+    pthread_mutex_unlock(&link->lock);
+    if (!due)
+        return;
+    struct buffer bytes = {0};
+    nng_msg *message;
+    bool made = wire_put_request(&bytes, &header) && wire_put_nothing(&bytes) && !nng_msg_alloc(&message, 0);
+    if (made && !nng_msg_append(message, bytes.bytes, bytes.len)) {
+        post(link, message, true);
+    } else { /* out of memory: that is not the shard's fault, and the next heartbeat tries again */
+        if (made)
+            nng_msg_free(message);
+        pthread_mutex_lock(&link->lock);
+        link->pinged_ns = 0;
+        pthread_mutex_unlock(&link->lock);
+    }
+    buffer_release(&bytes);
+}
+
+bool link_is_mute(struct link *link, uint64_t now_ns, uint64_t mute_ns, struct error *ret_why)
+{
+    pthread_mutex_lock(&link->lock);
+    /* callbacks may have written a later time than the caller's */
+    bool silent = link->pinged_ns && now_ns >= link->pinged_ns + mute_ns && now_ns >= link->alive_ns + mute_ns;
+    bool stuck = link->unanswered && now_ns >= link->moved_ns + mute_ns;
+    pthread_mutex_unlock(&link->lock);
+    unsigned long long mute_ms = mute_ns / 1000000u;
+    if (silent)
+        error_set(ret_why, ERROR_UNAVAILABLE, "shardd answered no ping for %llu ms", mute_ms);
+    else if (stuck)
+        error_set(ret_why, ERROR_UNAVAILABLE, "shardd made no progress with its requests for %llu ms", mute_ms);
+    return silent || stuck;
+}
+
+void link_forgive(struct link *link, uint64_t now_ns)
+{
+    pthread_mutex_lock(&link->lock);
+    link->alive_ns = link->moved_ns = now_ns;
+    if (link->pinged_ns)
+        link->pinged_ns = now_ns;
+    pthread_mutex_unlock(&link->lock);
+}

@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "clock.h"
+#include "links.h"
+#include "wire.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WAIT_S 20
+
+/* What arrived, in order. */
+struct mailbox {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    struct link_event *events;
+    size_t count;
+    size_t taken;
+    size_t capacity;
+};
+
+static struct mailbox mailbox = {.lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER};
+static char folder[64];
+
+static void listen_to_links(void *context, const struct link_event *event)
+{
+    struct mailbox *box = context;
+    pthread_mutex_lock(&box->lock);
+    if (box->count == box->capacity) {
+        box->capacity = box->capacity ? 2 * box->capacity : 16;
+        box->events = realloc(box->events, box->capacity * sizeof *box->events);
+    }
+    box->events[box->count++] = *event;
+    pthread_cond_signal(&box->came);
+    pthread_mutex_unlock(&box->lock);
+}
+
+static struct link_event next_event(void)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += WAIT_S;
+    pthread_mutex_lock(&mailbox.lock);
+    while (mailbox.taken == mailbox.count)
+        if (pthread_cond_timedwait(&mailbox.came, &mailbox.lock, &end)) {
+            pthread_mutex_unlock(&mailbox.lock);
+            fail_msg("no event came");
+        }
+    struct link_event event = mailbox.events[mailbox.taken++];
+    pthread_mutex_unlock(&mailbox.lock);
+    return event;
+}
+
+static struct link_event expect(enum link_event_kind kind)
+{
+    struct link_event event = next_event();
+    if (event.kind != kind)
+        fail_msg("event %d instead of %d: %s", event.kind, kind, event.error.text);
+    return event;
+}
+
+static void expect_text(const struct link_event *event, const char *part)
+{
+    if (!strstr(event->error.text, part))
+        fail_msg("\"%s\" lacks \"%s\"", event->error.text, part);
+}
+
+/* ---- the links under test ---- */
+
+static struct schema_database databases[] = {{.name = "users"}, {.name = "orders"}};
+
+struct bench {
+    struct schema schema;
+    struct links_options options;
+};
+
+static struct bench bench_of(uint16_t count, const char *mode)
+{
+    struct bench bench = {.schema = {.database_count = count, .databases = databases}};
+    bench.options = (struct links_options){.data = folder,
+                                           .shardd = FAKE_SHARD,
+                                           .limits = limits_default(),
+                                           .log_format = "logfmt",
+                                           .log_level = "warn",
+                                           .listener = listen_to_links,
+                                           .context = &mailbox};
+    if (mode)
+        setenv("FAKE_SHARD", mode, 1);
+    return bench;
+}
+
+static struct links *opened(struct bench *bench)
+{
+    struct error error = {0};
+    bench->options.schema = &bench->schema;
+    struct links *links = links_open(&bench->options, &error);
+    if (!links)
+        fail_msg("%s", error.text);
+    return links;
+}
+
+static bool send_text(struct links *links, const struct link_event *connected, const char *text)
+{
+    struct buffer head = {0};
+    struct wire_header header = {.kind = WIRE_STATS, .epoch = 3, .generation = connected->generation, .request = 9};
+    assert_true(wire_put_request(&head, &header) && pack_text(&head, "", 0));
+    head.len--; /* the header alone: the body is its own piece */
+    struct buffer body = {0};
+    assert_true(pack_string(&body, text));
+    bool sent =
+        links_send(links, connected->database, connected->generation, head.bytes, head.len, body.bytes, body.len);
+    buffer_release(&head);
+    buffer_release(&body);
+    return sent;
+}
+
+static void expect_echo(const struct link_event *connected, const char *text)
+{
+    struct link_event event = expect(LINK_MESSAGE);
+    struct wire_header header;
+    struct cursor body;
+    struct error refusal, error;
+    bool done;
+    char got[64];
+    assert_int_equal(event.generation, connected->generation);
+    assert_int_equal(event.database, connected->database);
+    assert_true(wire_get_answer(event.bytes, event.len, &header, &done, &refusal, &body, &error));
+    assert_true(done);
+    assert_int_equal(header.generation, connected->generation);
+    assert_int_equal(header.request, 9);
+    assert_true(cursor_string(&body, got, sizeof got));
+    assert_string_equal(got, text);
+    link_event_release(&event);
+}
+
+/* ---- tests ---- */
+
+static void a_shard_that_is_ready_is_connected_and_answers(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(2, "echo");
+    struct links *links = opened(&bench);
+    struct link_event first = expect(LINK_CONNECTED), second = expect(LINK_CONNECTED);
+    assert_int_not_equal(first.database, second.database);
+    assert_int_not_equal(first.generation, second.generation);
+    assert_true(links_pid(links, 0) > 0 && links_pid(links, 1) > 0);
+    assert_true(send_text(links, &first, "one"));
+    expect_echo(&first, "one");
+    assert_true(send_text(links, &second, "two"));
+    expect_echo(&second, "two");
+    links_close(links);
+    assert_int_equal(mailbox.taken, mailbox.count); /* an orderly end is no loss */
+}
+
+static void messages_keep_their_order(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    struct links *links = opened(&bench);
+    struct link_event connected = expect(LINK_CONNECTED);
+    char text[16];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        assert_true(send_text(links, &connected, text));
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        expect_echo(&connected, text);
+    }
+    links_close(links);
+}
+
+static void a_failed_start_carries_the_shards_own_words(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "failed");
+    struct links *links = opened(&bench);
+    struct link_event event = expect(LINK_FAILED);
+    assert_int_equal(event.error.code, ERROR_IO);
+    assert_string_equal(event.error.text, "database users: the disk is full of holes");
+    struct link_event again = expect(LINK_FAILED);
+    assert_true(again.generation > event.generation);
+    links_close(links);
+}
+
+static void a_death_before_ready_says_how_it_ended(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "exits");
+    struct links *links = opened(&bench);
+    struct link_event event = expect(LINK_FAILED);
+    assert_string_equal(event.error.text, "database users: shardd exited with status 3");
+    links_close(links);
+}
+
+static void a_program_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    bench.options.shardd = "/nowhere/shardd";
+    struct links *links = opened(&bench);
+    struct link_event event = expect(LINK_FAILED);
+    expect_text(&event, "users");
+    expect_text(&event, "/nowhere/shardd cannot be started: No such file");
+    links_close(links);
+}
+
+static void a_start_that_takes_too_long_is_given_up(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "silent");
+    bench.options.limits.start_ms = 100;
+    struct links *links = opened(&bench);
+    struct link_event event = expect(LINK_FAILED);
+    expect_text(&event, "not ready within 100 ms");
+    links_close(links);
+}
+
+static void a_shard_that_closes_its_ready_descriptor_and_stays_is_killed(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "closes");
+    struct links *links = opened(&bench);
+    struct link_event event = expect(LINK_FAILED);
+    expect_text(&event, "neither ready nor failed");
+    expect(LINK_FAILED); /* it was started again, so it was reaped */
+    links_close(links);
+}
+
+static void a_killed_shard_is_lost_and_comes_back_with_a_new_generation(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    struct links *links = opened(&bench);
+    struct link_event first = expect(LINK_CONNECTED);
+    kill((pid_t)links_pid(links, 0), SIGKILL);
+    struct link_event lost = expect(LINK_LOST);
+    assert_int_equal(lost.generation, first.generation);
+    assert_string_equal(lost.error.text, "database users: shardd was killed by signal 9 (SIGKILL)");
+    struct link_event second = expect(LINK_CONNECTED);
+    assert_true(second.generation > first.generation);
+    assert_false(send_text(links, &first, "too late"));
+    assert_true(send_text(links, &second, "in time"));
+    expect_echo(&second, "in time");
+    links_close(links);
+}
+
+static void an_exit_while_serving_tells_its_status(void **state)
+{
+    (void)state;
+    char once[96];
+    snprintf(once, sizeof once, "%s/once", folder);
+    setenv("FAKE_SHARD_ONCE", once, 1);
+    struct bench bench = bench_of(1, "dies");
+    struct links *links = opened(&bench);
+    struct link_event first = expect(LINK_CONNECTED);
+    assert_true(send_text(links, &first, "die"));
+    struct link_event lost = expect(LINK_LOST);
+    assert_string_equal(lost.error.text, "database users: shardd exited with status 5");
+    struct link_event second = expect(LINK_CONNECTED);
+    assert_true(send_text(links, &second, "live"));
+    expect_echo(&second, "live");
+    links_close(links);
+}
+
+static void mute_shard(const char *mode, bool with_request, const char *text)
+{
+    struct bench bench = bench_of(1, mode);
+    bench.options.limits.heartbeat_ms = 50;
+    bench.options.limits.mute_ms = 300;
+    struct links *links = opened(&bench);
+    struct link_event first = expect(LINK_CONNECTED);
+    int64_t pid = links_pid(links, 0);
+    if (with_request)
+        assert_true(send_text(links, &first, "hello?"));
+    struct link_event lost = expect(LINK_LOST);
+    expect_text(&lost, text);
+    expect(LINK_CONNECTED);
+    assert_int_equal(kill((pid_t)pid, 0), -1);
+    assert_int_equal(errno, ESRCH);
+    links_close(links);
+}
+
+static void a_shard_that_answers_no_ping_is_killed(void **state)
+{
+    (void)state;
+    mute_shard("deaf", false, "answered no ping for 300 ms");
+}
+
+static void a_shard_whose_counter_stands_still_with_requests_is_killed(void **state)
+{
+    (void)state;
+    mute_shard("stuck", true, "made no progress");
+}
+
+static void a_stopped_shard_is_killed(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    bench.options.limits.heartbeat_ms = 50;
+    bench.options.limits.mute_ms = 300;
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED);
+    kill((pid_t)links_pid(links, 0), SIGSTOP);
+    struct link_event lost = expect(LINK_LOST);
+    expect_text(&lost, "answered no ping");
+    expect(LINK_CONNECTED);
+    links_close(links);
+}
+
+/* Nothing happens, so there is nothing but time to wait for: three times what would make a shard mute. */
+static void nothing_happens(const char *mode, bool with_request)
+{
+    struct bench bench = bench_of(1, mode);
+    bench.options.limits.heartbeat_ms = 50;
+    bench.options.limits.mute_ms = 300;
+    struct links *links = opened(&bench);
+    struct link_event first = expect(LINK_CONNECTED);
+    if (with_request)
+        assert_true(send_text(links, &first, "take your time"));
+    usleep(900000);
+    pthread_mutex_lock(&mailbox.lock);
+    size_t came = mailbox.count - mailbox.taken;
+    pthread_mutex_unlock(&mailbox.lock);
+    assert_int_equal(came, 0);
+    links_close(links);
+}
+
+static void an_idle_shard_may_stand_still(void **state)
+{
+    (void)state;
+    nothing_happens("stuck", false);
+}
+
+static void a_busy_shard_may_take_its_time(void **state)
+{
+    (void)state;
+    nothing_happens("busy", true);
+}
+
+static void nobody_is_blamed_when_the_coordinator_itself_stood_still(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    bench.options.limits.heartbeat_ms = 50;
+    bench.options.limits.mute_ms = 300;
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED);
+    pid_t shard = (pid_t)links_pid(links, 0), waker = fork();
+    if (waker == 0) { /* stops the shard too for a while, so that a ping is unanswered meanwhile */
+        kill(shard, SIGSTOP);
+        usleep(100000);
+        kill(getppid(), SIGSTOP);
+        usleep(600000);
+        kill(shard, SIGCONT);
+        kill(getppid(), SIGCONT);
+        _exit(0);
+    }
+    waitpid(waker, NULL, 0);
+    usleep(200000);
+    pthread_mutex_lock(&mailbox.lock);
+    size_t came = mailbox.count - mailbox.taken;
+    pthread_mutex_unlock(&mailbox.lock);
+    assert_int_equal(came, 0);
+    links_close(links);
+}
+
+static void what_an_earlier_generation_says_is_dropped(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "stale");
+    struct links *links = opened(&bench);
+    struct link_event connected = expect(LINK_CONNECTED);
+    assert_true(send_text(links, &connected, "a"));
+    assert_true(send_text(links, &connected, "b"));
+    expect_echo(&connected, "a");
+    expect_echo(&connected, "b");
+    links_close(links);
+}
+
+static void a_shard_that_speaks_nonsense_is_ended(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "garbage");
+    bench.options.limits.heartbeat_ms = 50;
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED);
+    struct link_event lost = expect(LINK_LOST);
+    expect_text(&lost, "what is no answer");
+    expect(LINK_CONNECTED);
+    links_close(links);
+}
+
+static void nothing_outlives_close(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(2, "deaf_to_term");
+    bench.options.limits.stop_ms = 200;
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED);
+    expect(LINK_CONNECTED);
+    int64_t first = links_pid(links, 0), second = links_pid(links, 1);
+    links_close(links);
+    assert_int_equal(kill((pid_t)first, 0), -1);
+    assert_int_equal(kill((pid_t)second, 0), -1);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* and none waits to be reaped */
+    assert_int_equal(errno, ECHILD);
+}
+
+static void close_may_come_at_any_moment(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct bench bench = bench_of(2, i % 2 ? "echo" : "exits");
+        struct links *links = opened(&bench);
+        usleep((useconds_t)(i * 700));
+        links_close(links);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    }
+}
+
+static bool is_there(const char *parent, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", parent, name);
+    return access(path, F_OK) == 0;
+}
+
+static size_t entries(const char *path)
+{
+    size_t count = 0;
+    DIR *directory = opendir(path);
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        count += entry->d_name[0] != '.';
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+static void sockets_are_private_and_removed(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    setenv("XDG_RUNTIME_DIR", folder, 1);
+    char stale[64], path[160];
+    pid_t gone = fork();
+    if (gone == 0)
+        _exit(0);
+    waitpid(gone, NULL, 0);
+    snprintf(stale, sizeof stale, "sheaf-%ld-abcdef", (long)gone);
+    snprintf(path, sizeof path, "%s/%s", folder, stale);
+    assert_int_equal(mkdir(path, 0700), 0);
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED);
+    assert_false(is_there(folder, stale));
+    assert_int_equal(entries(folder), 1);
+    DIR *directory = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        struct stat status;
+        if (entry->d_name[0] == '.')
+            continue;
+        assert_int_equal(fstatat(dirfd(directory), entry->d_name, &status, 0), 0);
+        assert_int_equal(status.st_mode & 0777, 0700);
+    }
+    closedir(directory);
+    links_close(links);
+    assert_int_equal(entries(folder), 0);
+}
+
+static void a_deep_directory_is_no_hindrance(void **state)
+{
+    (void)state;
+    char deep[512];
+    size_t len = (size_t)snprintf(deep, sizeof deep, "%s", folder);
+    for (int i = 0; i < 6; i++) {
+        len += (size_t)snprintf(deep + len, sizeof deep - len, "/%060d", i);
+        assert_int_equal(mkdir(deep, 0700), 0);
+    }
+    struct bench bench = bench_of(1, "echo");
+    bench.options.data = deep;
+    setenv("XDG_RUNTIME_DIR", deep, 1);
+    setenv("TMPDIR", "/nowhere", 1);
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED);
+    assert_int_equal(entries(deep), 0); /* too long there: it fell back to /tmp */
+    links_close(links);
+}
+
+/* ---- dialled shards ---- */
+
+static int listening_socket(uint16_t *ret_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+static pid_t started_by_hand(const char *address)
+{
+    char parent[16], ready[16], got[8] = {0};
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    snprintf(parent, sizeof parent, "%ld", (long)getpid());
+    snprintf(ready, sizeof ready, "%d", ends[1]);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(FAKE_SHARD, FAKE_SHARD, "--parent", parent, "--ready-fd", ready, "--listen", address, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    assert_true(read(ends[0], got, sizeof got) > 0);
+    close(ends[0]);
+    return pid;
+}
+
+static void a_dialled_shard_is_reached_lost_and_found_again(void **state)
+{
+    (void)state;
+    uint16_t port;
+    char address[64];
+    close(listening_socket(&port));
+    snprintf(address, sizeof address, "tcp://localhost:%u", port);
+    struct bench bench = bench_of(1, "echo");
+    bench.options.addresses = (const char *const[]){address};
+    struct links *links = opened(&bench);
+    struct link_event failed = expect(LINK_FAILED);
+    expect_text(&failed, "database users");
+    expect_text(&failed, "refused");
+    pid_t shard = started_by_hand(address);
+    struct link_event event;
+    while ((event = next_event()).kind == LINK_FAILED)
+        ;
+    assert_int_equal(event.kind, LINK_CONNECTED);
+    assert_int_equal(links_pid(links, 0), 0);
+    assert_true(send_text(links, &event, "far"));
+    expect_echo(&event, "far");
+    kill(shard, SIGKILL);
+    waitpid(shard, NULL, 0);
+    expect(LINK_LOST);
+    shard = started_by_hand(address);
+    while ((event = next_event()).kind == LINK_FAILED)
+        ;
+    assert_int_equal(event.kind, LINK_CONNECTED);
+    links_close(links);
+    assert_int_equal(waitpid(shard, NULL, WNOHANG), 0); /* it runs on */
+    kill(shard, SIGKILL);
+    waitpid(shard, NULL, 0);
+}
+
+static void a_listener_that_never_speaks_holds_nobody(void **state)
+{
+    (void)state;
+    uint16_t port;
+    char address[64];
+    int fd = listening_socket(&port);
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%u", port);
+    struct bench bench = bench_of(2, "echo");
+    bench.options.addresses = (const char *const[]){NULL, address};
+    bench.options.limits.start_ms = 300;
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED); /* the other one */
+    struct link_event failed = expect(LINK_FAILED);
+    expect_text(&failed, "database orders: no answer within 300 ms");
+    links_close(links);
+    bench.options.limits.start_ms = 600000;
+    links = opened(&bench);
+    expect(LINK_CONNECTED);
+    uint64_t before = clock_monotonic_ns();
+    links_close(links);
+    assert_true(clock_monotonic_ns() - before < 2000000000u);
+    close(fd);
+}
+
+static void plain_tcp_is_for_loopback_only(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"tcp://0.0.0.0:7777",   "tcp://192.0.2.1:7777",
+                                        "http://127.0.0.1:1",   "tcp://127.0.0.1",
+                                        "tcp://127.0.0.1:",     "tcp://127.0.0.1:0",
+                                        "tcp://127.0.0.1:1x",   "tcp://[::2]:1",
+                                        "tcp://example.org:80", "tcp://",
+                                        "127.0.0.1:7777",       "tls+tcp://127.0.0.1:7777"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct bench bench = bench_of(1, "echo");
+        struct error error = {0};
+        bench.options.schema = &bench.schema;
+        bench.options.addresses = &wrong[i];
+        assert_null(links_open(&bench.options, &error));
+        assert_int_equal(error.code, ERROR_PARSE);
+        assert_non_null(strstr(error.text, wrong[i]));
+        assert_non_null(strstr(error.text, "users"));
+    }
+}
+
+static int begin_test(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/sheaf-links-XXXXXX");
+    unsetenv("XDG_RUNTIME_DIR");
+    unsetenv("TMPDIR");
+    unsetenv("FAKE_SHARD_ONCE");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int end_test(void **state)
+{
+    (void)state;
+    char command[128];
+    for (; mailbox.taken < mailbox.count; mailbox.taken++)
+        link_event_release(&mailbox.events[mailbox.taken]);
+    mailbox.taken = mailbox.count = 0;
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
+    const struct CMUnitTest tests[] = {
+        TEST(a_shard_that_is_ready_is_connected_and_answers),
+        TEST(messages_keep_their_order),
+        TEST(a_failed_start_carries_the_shards_own_words),
+        TEST(a_death_before_ready_says_how_it_ended),
+        TEST(a_program_that_is_not_there_is_named),
+        TEST(a_start_that_takes_too_long_is_given_up),
+        TEST(a_shard_that_closes_its_ready_descriptor_and_stays_is_killed),
+        TEST(a_killed_shard_is_lost_and_comes_back_with_a_new_generation),
+        TEST(an_exit_while_serving_tells_its_status),
+        TEST(a_shard_that_answers_no_ping_is_killed),
+        TEST(a_shard_whose_counter_stands_still_with_requests_is_killed),
+        TEST(a_stopped_shard_is_killed),
+        TEST(an_idle_shard_may_stand_still),
+        TEST(a_busy_shard_may_take_its_time),
+        TEST(nobody_is_blamed_when_the_coordinator_itself_stood_still),
+        TEST(what_an_earlier_generation_says_is_dropped),
+        TEST(a_shard_that_speaks_nonsense_is_ended),
+        TEST(nothing_outlives_close),
+        TEST(close_may_come_at_any_moment),
+        TEST(sockets_are_private_and_removed),
+        TEST(a_deep_directory_is_no_hindrance),
+        TEST(a_dialled_shard_is_reached_lost_and_found_again),
+        TEST(a_listener_that_never_speaks_holds_nobody),
+        TEST(plain_tcp_is_for_loopback_only),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(mailbox.events);
+    return failed;
+}
