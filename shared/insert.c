@@ -18,6 +18,7 @@ struct prepared_insert {
 struct table_statements {
     struct prepared_insert inserts[STATEMENTS_PER_TABLE];
     sqlite3_stmt *stored; /* every column of the row with a primary key */
+    sqlite3_stmt **taken; /* per key: whether a row has it */
 };
 
 struct insert {
@@ -57,6 +58,9 @@ void insert_free(struct insert *insert)
         for (unsigned i = 0; i < STATEMENTS_PER_TABLE; i++)
             sqlite3_finalize(insert->tables[t].inserts[i].statement);
         sqlite3_finalize(insert->tables[t].stored);
+        for (uint16_t k = 0; insert->tables[t].taken && k < insert->schema->tables[t].key_count; k++)
+            sqlite3_finalize(insert->tables[t].taken[k]);
+        free(insert->tables[t].taken);
     }
     affinity_close(insert->scratch);
     free(insert->tables);
@@ -235,6 +239,60 @@ static int same_is_there(struct insert *insert, table_id id, struct error *error
     return same;
 }
 
+/* ---- which key is taken ---- */
+
+static bool put_taken(struct buffer *sql, const struct schema_table *table, const struct schema_key *key)
+{
+    static const char *const names[] = {"BINARY", "NOCASE", "RTRIM"};
+    bool ok = buffer_put_text(sql, "SELECT 1 FROM main.") && put_name(sql, table->name);
+    for (uint16_t i = 0; ok && i < key->column_count; i++)
+        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && put_name(sql, table->columns[key->columns[i]].name) &&
+             buffer_format(sql, "=? COLLATE %s", names[key->collations[i]]);
+    return ok;
+}
+
+/* Whether a row has this key's values; false too where that cannot be told (a default, an expression, a partial index).
+ */
+static bool is_taken(struct insert *insert, table_id id, uint16_t k)
+{
+    const struct schema_table *table = &insert->schema->tables[id];
+    const struct schema_key *key = &table->keys[k];
+    for (uint16_t i = 0; i < key->column_count; i++)
+        if (insert->values[key->columns[i]].type == VALUE_ABSENT)
+            return false;
+    if (key->expression || key->partial)
+        return false;
+    sqlite3_stmt ***taken = &insert->tables[id].taken;
+    if (!*taken && !(*taken = calloc(table->key_count, sizeof **taken)))
+        return false;
+    if (!(*taken)[k]) {
+        struct buffer sql = {0};
+        (*taken)[k] = prepare(insert, &sql, put_taken(&sql, table, key), NULL);
+        buffer_release(&sql);
+    }
+    sqlite3_stmt *look = (*taken)[k];
+    if (!look)
+        return false;
+    int result = SQLITE_OK;
+    for (uint16_t i = 0; result == SQLITE_OK && i < key->column_count; i++)
+        result = insert_bind(look, i + 1, &insert->values[key->columns[i]]);
+    bool found = result == SQLITE_OK && sqlite3_step(look) == SQLITE_ROW;
+    sqlite3_reset(look);
+    sqlite3_clear_bindings(look);
+    return found;
+}
+
+/* SQLite names the key that it happens to check first; an error names the first in declaration order (design 10). */
+static void name_first_key(struct insert *insert, table_id id, struct error *error)
+{
+    const struct schema_table *table = &insert->schema->tables[id];
+    for (uint16_t k = 0; k < table->key_count; k++)
+        if (is_taken(insert, id, k)) {
+            insert_explain_unique(table, &table->keys[k], insert->values, error);
+            return;
+        }
+}
+
 /* ---- one row ---- */
 
 /* SQLite allows NULL in a primary key that is not the rowid, unless the table is WITHOUT ROWID; Sheaf does not. */
@@ -288,7 +346,7 @@ static enum insert_result refused(struct insert *insert, table_id id, int result
         if (same)
             return INSERT_SAME;
     }
-    insert_explain_unique(table, insert->values, error);
+    name_first_key(insert, id, error);
     return INSERT_REFUSED;
 }
 

@@ -49,23 +49,18 @@ static void explain_unique(const struct schema_table *table, const char *message
     error_about(error, table->name, columns);
 }
 
-void insert_explain_unique(const struct schema_table *table, const struct value *values, struct error *error)
+void insert_explain_unique(const struct schema_table *table, const struct schema_key *key, const struct value *values,
+                           struct error *error)
 {
     struct buffer text = {0};
-    for (uint16_t k = 0; k < table->key_count; k++) {
-        const struct schema_key *key = &table->keys[k];
-        char columns[sizeof error->constraint];
-        schema_columns_joined(table, key->columns, key->column_count, columns, sizeof columns);
-        if (key->expression || strcmp(columns, error->constraint))
-            continue;
-        bool ok = buffer_format(&text, "%s (%s) ", table->name, columns);
-        for (uint16_t i = 0; ok && i < key->column_count; i++)
-            ok = (!i || buffer_put_text(&text, ", ")) && value_describe(&values[key->columns[i]], &text);
-        if (ok && buffer_put(&text, "", 1)) {
-            error_set(error, ERROR_UNIQUE, "%s: a row with this key is there already", (const char *)text.bytes);
-            error_about(error, table->name, columns);
-        }
-        break;
+    char columns[sizeof error->constraint];
+    schema_columns_joined(table, key->columns, key->column_count, columns, sizeof columns);
+    bool ok = buffer_format(&text, "%s (%s) ", table->name, columns);
+    for (uint16_t i = 0; ok && i < key->column_count; i++)
+        ok = (!i || buffer_put_text(&text, ", ")) && value_describe(&values[key->columns[i]], &text);
+    if (ok && buffer_put(&text, "", 1)) {
+        error_set(error, ERROR_UNIQUE, "%s: a row with this key is there already", (const char *)text.bytes);
+        error_about(error, table->name, columns);
     }
     buffer_release(&text);
 }

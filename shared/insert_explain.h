@@ -4,7 +4,8 @@
 
 #include "insert.h"
 
-/* Puts the values that are there already into a `unique` error's text. */
-void insert_explain_unique(const struct schema_table *table, const struct value *values, struct error *error);
+/* The `unique` error of a key that is taken, with the values. */
+void insert_explain_unique(const struct schema_table *table, const struct schema_key *key, const struct value *values,
+                           struct error *error);
 
 #endif

@@ -133,7 +133,7 @@ static bool read_key_columns(struct schema_key *key, sqlite3 *memory, struct err
     return ok;
 }
 
-/* The rowid key first, then the UNIQUE ones in order of declaration (index_list has the latest first). */
+/* Behind the rowid key, in order of declaration (index_list has the latest first). */
 static bool read_keys(struct schema_table *table, sqlite3 *memory, struct error *error)
 {
     sqlite3_stmt *list = prepare(memory,
@@ -157,18 +157,31 @@ static bool read_keys(struct schema_table *table, sqlite3 *memory, struct error 
     return ok;
 }
 
-/* A primary key without an index of its own in a rowid table is the rowid. */
-static bool read_rowid_key(struct schema_table *table, struct error *error)
+/* Whether the primary key has an index of its own: then it is not the rowid. */
+static bool primary_key_has_index(const struct schema_table *table, sqlite3 *memory, bool *ret_has, struct error *error)
 {
-    if (table->without_rowid)
-        return true;
-    uint16_t column = SCHEMA_NONE, members = 0;
+    sqlite3_stmt *list = prepare(memory, "SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk'", table->name, error);
+    if (!list)
+        return false;
+    *ret_has = sqlite3_step(list) == SQLITE_ROW;
+    sqlite3_finalize(list);
+    return true;
+}
+
+/* A primary key without an index of its own in a rowid table is the rowid. It stands first in keys, as SQLite checks it
+ * first. */
+static bool read_rowid_key(struct schema_table *table, sqlite3 *memory, struct error *error)
+{
+    uint16_t column = SCHEMA_NONE;
     for (uint16_t i = 0; i < table->column_count; i++)
-        if (table->columns[i].key_position) {
+        if (table->columns[i].key_position)
             column = i;
-            members++;
-        }
-    if (members != 1 || table->primary_key != SCHEMA_NONE)
+    bool has_index = false;
+    if (column == SCHEMA_NONE || table->without_rowid)
+        return true;
+    if (!primary_key_has_index(table, memory, &has_index, error))
+        return false;
+    if (has_index)
         return true;
     struct schema_key *key = grown((void **)&table->keys, &table->key_count, sizeof *key);
     if (!key)
@@ -182,7 +195,7 @@ static bool read_rowid_key(struct schema_table *table, struct error *error)
         return no_memory(error);
     key->columns[0] = column;
     table->rowid_column = column;
-    table->primary_key = (uint16_t)(table->key_count - 1);
+    table->primary_key = 0;
     return true;
 }
 
@@ -200,7 +213,8 @@ static bool read_table(struct schema *schema, sqlite3 *memory, sqlite3_stmt *lis
     if (strlen(table->name) > LIMIT_NAME_BYTES_MAX)
         return error_set(error, ERROR_TOO_LARGE, "table %.40s…: its name is longer than %d bytes", table->name,
                          LIMIT_NAME_BYTES_MAX);
-    return read_columns(table, memory, error) && read_keys(table, memory, error) && read_rowid_key(table, error);
+    return read_columns(table, memory, error) && read_rowid_key(table, memory, error) &&
+           read_keys(table, memory, error);
 }
 
 bool schema_read_tables(struct schema *schema, sqlite3 *memory, struct error *error)
@@ -239,11 +253,7 @@ static bool key_is_made_of(const struct schema_table *parent, const struct schem
 static bool find_parent_key(const struct schema *schema, struct schema_reference *reference, struct error *error)
 {
     const struct schema_table *parent = &schema->tables[reference->parent];
-    uint16_t primary = parent->primary_key;
-    for (uint16_t i = 0; i < parent->key_count; i++) {
-        uint16_t key = i == 0 && primary != SCHEMA_NONE         ? primary
-                       : i <= primary && primary != SCHEMA_NONE ? (uint16_t)(i - 1)
-                                                                : i;
+    for (uint16_t key = 0; key < parent->key_count; key++) {
         if (!key_is_made_of(parent, &parent->keys[key], reference->parent_columns, reference->column_count))
             continue;
         reference->parent_key = key;
