@@ -84,6 +84,7 @@ static bool add_refusal(struct block *block, const struct run *run, const struct
     refusal->line = record->line;
     refusal->error = *error;
     block->refusal_count++;
+    atomic_fetch_add_explicit(&run->options->counts[block->input].refused_by_input, 1, memory_order_relaxed);
     return true;
 }
 
@@ -113,7 +114,7 @@ static bool take_record(struct block *block, struct run *run, struct input *inpu
         (void)run_goes_on(run); /* the end, or an interruption that the input saw first */
         return false;
     case INPUT_FAILED:
-        return run_fail(run, &error);
+        return run_unreadable(run, &error);
     }
     if (!fine) {
         error_set(&memory, ERROR_INTERNAL, "out of memory");
@@ -130,6 +131,8 @@ bool block_fill(struct block *block, struct run *run, size_t input)
     bool more = true;
 
     block->input = input;
+    if (atomic_load(&counts->began_ns) == 0)
+        atomic_store(&counts->began_ns, began);
     do
         more = (records % LOOK_EVERY != 0 || run_goes_on(run)) && take_record(block, run, run->opened[input], &records);
     while (more && !block_is_full(block));
@@ -139,6 +142,8 @@ bool block_fill(struct block *block, struct run *run, size_t input)
     block->submission->parse_took_ns = took;
     atomic_fetch_add(&counts->read, records);
     atomic_fetch_add(&counts->parse_ns, took);
+    if (run->options->parse && records > 0)
+        histogram_add(&run->options->parse[input], took / records, records);
     input_progress(run->opened[input], &bytes_read, &bytes_total);
     atomic_store(&counts->bytes_read, bytes_read);
     atomic_store(&counts->bytes_total, bytes_total);

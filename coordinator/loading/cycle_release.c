@@ -111,8 +111,8 @@ static bool send_roots(struct order *order)
 static bool send_ready(struct order *order)
 {
     while (order->ready_from < order->ready_to && run_goes_on(order->cycle->run)) {
-        if (order->ready_from >= order->chunk_mark && release_pending(order->release) >= WORTH_SENDING &&
-            !send_chunk(order))
+        if (order->ready_from >= order->chunk_mark && !release_is_atomic(order->release) &&
+            release_pending(order->release) >= WORTH_SENDING && !send_chunk(order))
             return false;
         uint32_t seq = order->ready[order->ready_from];
         bool inside = order->ready_from >= order->chunk_mark && release_pending(order->release) > 0;

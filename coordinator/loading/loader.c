@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "loader.h"
 
+#include "clock.h"
 #include "cycle.h"
 #include "plan.h"
 #include "run.h"
@@ -91,6 +92,7 @@ static void *component_main(void *context)
     else
         streaming_run(&loader->run, component->inputs, component->input_count);
     for (size_t i = 0; i < component->input_count; i++) {
+        atomic_store(&loader->run.options->counts[component->inputs[i]].ended_ns, clock_monotonic_ns());
         input_close(loader->run.opened[component->inputs[i]]);
         loader->run.opened[component->inputs[i]] = NULL;
     }
@@ -167,33 +169,32 @@ static void loader_release(struct loader *loader)
     plan_free(loader->plan);
     gate_release(&loader->gate);
     pthread_mutex_destroy(&loader->run.lock);
+    pthread_mutex_destroy(&loader->run.rejecting);
 }
 
 enum loader_result loader_run(const struct loader_options *options, struct error *error)
 {
     static const enum loader_result results[] = {
-        [RUN_GOES_ON] = LOADER_DONE,
-        [RUN_STOPPED] = LOADER_STOPPED,
-        [RUN_INTERRUPTED] = LOADER_INTERRUPTED,
-        [RUN_FAILED] = LOADER_FAILED,
+        [RUN_GOES_ON] = LOADER_DONE,          [RUN_STOPPED] = LOADER_STOPPED, [RUN_INTERRUPTED] = LOADER_INTERRUPTED,
+        [RUN_UNREADABLE] = LOADER_UNREADABLE, [RUN_FAILED] = LOADER_FAILED,
     };
-    struct loader loader = {.run = {.options = options}};
+    struct loader loader = {
+        .run = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER, .rejecting = PTHREAD_MUTEX_INITIALIZER}};
 
     if (!gate_init(&loader.gate, error))
         return LOADER_FAILED;
-    if (pthread_mutex_init(&loader.run.lock, NULL) != 0) {
-        gate_release(&loader.gate);
-        error_set(error, ERROR_INTERNAL, "out of memory");
-        return LOADER_FAILED;
-    }
     loader.plan = plan_new(options->schema, error);
-    if (!loader.plan || !open_inputs(&loader, error) || !share_out_inputs(&loader, error)) {
+    if (!loader.plan || !share_out_inputs(&loader, error)) {
         loader_release(&loader);
         return LOADER_FAILED;
     }
+    if (!open_inputs(&loader, error)) {
+        loader_release(&loader);
+        return error->code == ERROR_INTERNAL ? LOADER_FAILED : LOADER_UNREADABLE;
+    }
     run_components(&loader);
     enum loader_result result = results[atomic_load(&loader.run.stop)];
-    if (result == LOADER_FAILED)
+    if (result == LOADER_FAILED || result == LOADER_UNREADABLE)
         *error = loader.run.error;
     loader_release(&loader);
     return result;

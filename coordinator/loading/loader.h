@@ -39,6 +39,9 @@ struct loader_counts {
     _Atomic uint64_t bytes_read;
     _Atomic uint64_t bytes_total; /* 0: not known */
     _Atomic uint64_t parse_ns;
+    _Atomic uint64_t refused_by_input; /* of `refused`: records that never became a row */
+    _Atomic uint64_t began_ns;         /* clock_monotonic_ns of its first record; 0: not begun */
+    _Atomic uint64_t ended_ns;         /* of its table's last verdict */
 };
 
 struct loader_reject {
@@ -59,6 +62,8 @@ struct loader_options {
     bool stop_on_error;           /* no new row is begun after the first refusal; what was committed stays */
     bool keep_raw;                /* rejects carry raw (costs memory for what is in flight) */
     const char *scratch;          /* directory for the staging file: the data directory */
+    struct histogram
+        *parse; /* input_count of them, zeroed: ns per record; read them when the load is over. May be NULL */
     bool (*interrupted)(void);
     /* A refused row; serialised, from any thread; false stops the load (the rejects file is full). May be NULL. */
     bool (*reject)(void *context, const struct loader_reject *reject, struct error *error);
@@ -69,7 +74,8 @@ enum loader_result {
     LOADER_DONE,        /* every record has its verdict */
     LOADER_STOPPED,     /* by stop_on_error */
     LOADER_INTERRUPTED, /* by a signal: what was begun is finished */
-    LOADER_FAILED       /* `error`: an unreadable file, a shard unavailable, … */
+    LOADER_UNREADABLE,  /* `error`: an input cannot be opened or read on */
+    LOADER_FAILED       /* `error`: a shard is unavailable, the staging file or the rejects cannot be written, … */
 };
 
 /* Runs the whole load; blocks. Files are all opened, and their headers judged, before the first row is written. */

@@ -111,6 +111,11 @@ bool release_is_full(const struct release *release)
            current(release)->submission->rows.len >= LOADER_BLOCK_BYTES;
 }
 
+bool release_is_atomic(const struct release *release)
+{
+    return current(release)->submission->atomic;
+}
+
 void release_make_atomic(struct release *release, bool row_by_row)
 {
     current(release)->submission->atomic = true;

@@ -19,6 +19,7 @@ void release_free(struct release *release); /* nothing may be in flight */
 /* Rows in the chunk being filled. */
 uint32_t release_pending(const struct release *release);
 bool release_is_full(const struct release *release);
+bool release_is_atomic(const struct release *release);
 
 /* Adds a staged row, which becomes ROW_SENT. `opens_unit`: it does not have to be committed with the row before it;
  * used where the chunk must be taken apart again. */

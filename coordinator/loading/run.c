@@ -19,19 +19,24 @@ void run_stop(struct run *run, enum run_stop why)
         continue;
 }
 
-static void fail_locked(struct run *run, const struct error *error)
+static bool end_with(struct run *run, enum run_stop why, const struct error *error)
 {
-    if (run->error.code == ERROR_NONE)
+    pthread_mutex_lock(&run->lock);
+    if (atomic_load(&run->stop) < (int)why)
         run->error = *error;
-    run_stop(run, RUN_FAILED);
+    run_stop(run, why);
+    pthread_mutex_unlock(&run->lock);
+    return false;
 }
 
 bool run_fail(struct run *run, const struct error *error)
 {
-    pthread_mutex_lock(&run->lock);
-    fail_locked(run, error);
-    pthread_mutex_unlock(&run->lock);
-    return false;
+    return end_with(run, RUN_FAILED, error);
+}
+
+bool run_unreadable(struct run *run, const struct error *error)
+{
+    return end_with(run, RUN_UNREADABLE, error);
 }
 
 /* A shard that is away or a disk that is full will refuse the next million rows as well. */
@@ -46,6 +51,7 @@ void run_refuse(struct run *run, size_t input, uint64_t line, const struct error
     const struct loader_options *options = run->options;
     struct loader_reject reject = {.input = &options->inputs[input], .line = line, .error = error};
     struct error failure = {0};
+    bool handed_on = true;
 
     if (raw) {
         reject.raw = raw->bytes;
@@ -53,12 +59,15 @@ void run_refuse(struct run *run, size_t input, uint64_t line, const struct error
         reject.raw_truncated = raw->truncated;
     }
     atomic_fetch_add_explicit(&options->counts[input].refused[error->code], 1, memory_order_relaxed);
-    pthread_mutex_lock(&run->lock);
-    if (options->reject && !options->reject(options->context, &reject, &failure))
-        fail_locked(run, &failure);
+    if (options->reject) {
+        pthread_mutex_lock(&run->rejecting);
+        handed_on = options->reject(options->context, &reject, &failure);
+        pthread_mutex_unlock(&run->rejecting);
+    }
+    if (!handed_on)
+        run_fail(run, &failure);
     if (concerns_every_row(error->code))
-        fail_locked(run, error);
-    pthread_mutex_unlock(&run->lock);
+        run_fail(run, error);
     if (options->stop_on_error)
         run_stop(run, RUN_STOPPED);
 }

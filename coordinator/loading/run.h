@@ -1,6 +1,6 @@
 /* run.h - what the parts of one load share: whether it goes on, its opened inputs, where refusals go.
  *
- * Inside the room only. Any thread; the callback `reject` is called under the run's lock. */
+ * Inside the room only. Any thread; the callback `reject` is called by one at a time. */
 #ifndef SHEAF_RUN_H
 #define SHEAF_RUN_H
 
@@ -9,22 +9,24 @@
 #include <pthread.h>
 
 /* In ascending weight: a later one wins over an earlier. */
-enum run_stop { RUN_GOES_ON, RUN_STOPPED, RUN_INTERRUPTED, RUN_FAILED };
+enum run_stop { RUN_GOES_ON, RUN_STOPPED, RUN_INTERRUPTED, RUN_UNREADABLE, RUN_FAILED };
 
 struct run {
     const struct loader_options *options;
     struct input **opened; /* beside options->inputs; NULL once finished */
     _Atomic int stop;
     pthread_mutex_t lock;
-    struct error error; /* of the first failure; under `lock` */
+    struct error error; /* why it is unreadable or failed; under `lock` */
+    pthread_mutex_t rejecting;
 };
 
 /* Whether a new row may be begun. Asks `interrupted`. */
 bool run_goes_on(struct run *run);
 
-/* Stops the load. run_fail always returns false. */
+/* Stops the load. The last two keep the first error and always return false. */
 void run_stop(struct run *run, enum run_stop why);
 bool run_fail(struct run *run, const struct error *error);
+bool run_unreadable(struct run *run, const struct error *error);
 
 /* A record's text as it was, for its reject. */
 struct run_raw {
