@@ -30,6 +30,31 @@ static const struct options_spec spec = {
                 "  coordinator demo --data /tmp/shop --metrics json --metrics-file times.json\n",
 };
 
+/* Whether the directory holds the shop and nothing else; where its tables are placed does not matter. */
+static bool schema_is_the_shop(const struct schema *schema, const char *data, struct error *error)
+{
+    struct schema_placement placement = {0};
+    struct buffer text = {0};
+    struct schema *shop = NULL;
+    bool fine = schema_placement_text(schema, &text) || error_set(error, ERROR_INTERNAL, "out of memory");
+
+    fine = fine && schema_placement_read((const char *)text.bytes, text.len, &placement, error);
+    if (fine) {
+        shop = schema_load(schema_shop, strlen(schema_shop), "the shop", &placement, error);
+        fine = shop != NULL;
+    }
+    buffer_clear(&text);
+    fine = fine && (schema_difference(schema, shop, &text) || error_set(error, ERROR_INTERNAL, "out of memory"));
+    if (fine && text.len > 0)
+        fine = error_set(error, ERROR_PARSE, "%.*s", (int)text.len, (const char *)text.bytes);
+    if (!fine && error->code != ERROR_INTERNAL)
+        error_prefix(error, "%s does not hold the demo's shop: ", data);
+    schema_free(shop);
+    schema_placement_release(&placement);
+    buffer_release(&text);
+    return fine;
+}
+
 /* Operations that were submitted and are not yet finished. */
 struct flight {
     pthread_mutex_t mutex;
@@ -238,11 +263,16 @@ int demo_command(int argc, char **argv)
 
     if (result != OPTIONS_GO)
         return options_leave(result);
+    if (options.schema)
+        return options_usage_error(spec.verb, "--schema: the demo brings its own, the built-in shop");
     if (!options.data)
         options.data = "./sheaf-demo";
     if (!session_open(&session, &options, &error))
         return options_complain(spec.verb, &error);
-    status = demo_run(&session, &options);
+    if (schema_is_the_shop(session.schema, session.data, &error))
+        status = demo_run(&session, &options);
+    else
+        status = options_complain(spec.verb, &error);
     session_close(&session);
     return status;
 }
