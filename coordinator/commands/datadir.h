@@ -1,0 +1,50 @@
+/* datadir.h - the data directory: made, locked, and the note in it that says whose it is.
+ *
+ * DIR               0700, made when it is missing (its parent must be there)
+ * DIR/sheaf.lock    flock for as long as a coordinator uses the directory; holds its pid as text
+ * DIR/sheaf.cluster the cluster's id, and after the first start that succeeded the schema and the placement
+ *
+ * The id is noted before the shards first hear it and the schema only after they all took it: a first start that is
+ * killed in between leaves an id that the next start goes on with, and no claim to a schema.
+ *
+ * Order: datadir_open, cluster_read, cluster_write…, datadir_close. One thread. Errors name the directory or file;
+ * ERROR_UNAVAILABLE: another process holds it; ERROR_IO: anything else that is wrong with it. */
+#ifndef SHEAF_DATADIR_H
+#define SHEAF_DATADIR_H
+
+#include "error.h"
+
+#include <stddef.h>
+
+struct datadir;
+
+struct datadir *datadir_open(const char *path, struct error *error);
+/* Unlocks. The directory and the lock file stay. NULL is fine. */
+void datadir_close(struct datadir *datadir);
+
+const char *datadir_path(const struct datadir *datadir);
+
+#define CLUSTER_ID_SIZE 64 /* with its NUL, as the wire has it */
+
+struct cluster {
+    char id[CLUSTER_ID_SIZE]; /* "": there is no note yet */
+    char *schema;             /* NULL: no start has succeeded yet; NUL-terminated, likewise below */
+    size_t schema_len;
+    char *placement;
+    size_t placement_len;
+};
+
+/* A random id, 128 bits as hex, behind "NAME." when there is a name (letters, digits, _ and -; at most 30). */
+bool cluster_id_new(const char *name, char id[CLUSTER_ID_SIZE], struct error *error);
+/* Whether an id was made with that name. */
+bool cluster_id_has_name(const char *id, const char *name);
+
+/* Releases nothing of what `ret_cluster` held; the caller releases the result. A missing note is not an error. */
+bool cluster_read(const struct datadir *datadir, struct cluster *ret_cluster, struct error *error);
+
+/* Durably, in one step: a crash leaves the old note or the new one. */
+bool cluster_write(const struct datadir *datadir, const struct cluster *cluster, struct error *error);
+
+void cluster_release(struct cluster *cluster);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include "log.h"
+#include "signals.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DATA_STANDARD "./sheaf-data"
+#define CONFIG_NAME "sheaf.conf"
+
+static bool out_of_memory(struct error *error)
+{
+    return error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
+/* A schema or configuration that cannot be read is the caller's mistake, unlike a database that cannot. */
+static bool wrong_input(struct error *error)
+{
+    if (error->code == ERROR_IO)
+        error->code = ERROR_PARSE;
+    return false;
+}
+
+static bool open_log(const struct options *options, struct error *error)
+{
+    enum log_level level;
+    enum log_format format;
+    if (!log_level_of(options->log_level, &level))
+        return error_set(error, ERROR_PARSE, "--log-level %s: not error, warn, info or debug", options->log_level);
+    if (!log_format_of(options->log_format, &format))
+        return error_set(error, ERROR_PARSE, "--log-format %s: not logfmt or json", options->log_format);
+    log_open("coordinator", NULL, level, format);
+    return true;
+}
+
+/* ---- configuration and data directory ---- */
+
+static const char *data_without_config(const struct options *options)
+{
+    const char *environment = getenv("SHEAF_DATA");
+    if (options->data)
+        return options->data;
+    return environment && environment[0] ? environment : DATA_STANDARD;
+}
+
+static bool is_same_directory(const char *one, const char *other)
+{
+    struct stat a, b;
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* DIR/sheaf.conf when it is there. It may say `data` only if that is DIR: it was found because DIR is in use. */
+static bool read_own_config(struct session *session, const char *data, struct error *error)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/" CONFIG_NAME, data) < 0)
+        return out_of_memory(error);
+    bool fine = true;
+    if (access(path, F_OK) == 0) {
+        fine = config_read(&session->config, path, error) || wrong_input(error);
+        if (fine && session->config.data && !is_same_directory(session->config.data, data))
+            fine = error_set(error, ERROR_PARSE, "%s: data = %s is another directory than the one this file is in",
+                             path, session->config.data);
+    }
+    free(path);
+    return fine;
+}
+
+static bool choose_data(struct session *session, const struct options *options, const char **ret_data,
+                        struct error *error)
+{
+    const char *data = data_without_config(options);
+    if (!options->config) {
+        if (!read_own_config(session, data, error))
+            return false;
+    } else {
+        if (!config_read(&session->config, options->config, error))
+            return wrong_input(error);
+        if (!options->data && session->config.data)
+            data = session->config.data;
+    }
+    if (options->data_given)
+        log_info("data directory", LOG_TEXT("path", data));
+    else
+        log_warn("data directory", LOG_TEXT("path", data));
+    *ret_data = data;
+    return true;
+}
+
+/* ---- schema ---- */
+
+/* NULL when nothing is placed: a schema's own default, or the stored placement, holds. */
+static const struct schema_placement *given(const struct schema_placement *placement)
+{
+    return placement->count ? placement : NULL;
+}
+
+static const char *schema_path(const struct session *session, const struct options *options)
+{
+    return options->schema ? options->schema : session->config.schema;
+}
+
+/* The schema that was asked for, NULL when none was. Before the directory is touched: a wrong one leaves no trace. */
+static bool load_given(const struct session *session, const struct options *options,
+                       const struct schema_placement *placement, struct schema **ret_schema, struct error *error)
+{
+    const char *path = schema_path(session, options);
+    *ret_schema = NULL;
+    if (!path)
+        return true;
+    *ret_schema = schema_load_file(path, given(placement), error);
+    return *ret_schema || wrong_input(error);
+}
+
+static bool refuse_difference(const struct session *session, const struct schema *stored, const struct schema *asked,
+                              struct error *error)
+{
+    struct buffer text = {0};
+    bool fine = schema_difference(stored, asked, &text);
+    if (!fine)
+        out_of_memory(error);
+    else if (text.len)
+        fine = error_set(error, ERROR_PARSE, "%s was made with another schema: %.*s", session->data, (int)text.len,
+                         (const char *)text.bytes);
+    buffer_release(&text);
+    return fine;
+}
+
+/* Compares what was asked for, each part that was not asked for taken from the stored one. */
+static bool compare(const struct session *session, const struct schema *stored, const struct schema *asked,
+                    const struct schema_placement *asked_placement, const struct schema_placement *stored_placement,
+                    struct error *error)
+{
+    const struct schema_placement *placement = given(asked_placement) ? asked_placement : stored_placement;
+    const char *text = asked ? asked->text : stored->text;
+    struct error ignored = {0};
+    if (!asked && !given(asked_placement))
+        return true;
+    struct schema *whole = schema_load(text, strlen(text), "the schema", placement, asked ? &ignored : error);
+    if (!whole && !asked)
+        return false; /* the configuration places a table that the stored schema lacks */
+    /* an asked schema that lacks a table of the stored placement: its default placement shows the difference too */
+    bool fine = refuse_difference(session, stored, whole ? whole : asked, error);
+    schema_free(whole);
+    return fine;
+}
+
+static bool load_stored(struct session *session, const struct schema *asked,
+                        const struct schema_placement *asked_placement, struct error *error)
+{
+    struct schema_placement placement = {0};
+    if (!schema_placement_read(session->stored.placement, session->stored.placement_len, &placement, error))
+        return false;
+    session->schema =
+        schema_load(session->stored.schema, session->stored.schema_len, "the stored schema", &placement, error);
+    bool fine = session->schema && compare(session, session->schema, asked, asked_placement, &placement, error);
+    schema_placement_release(&placement);
+    return fine;
+}
+
+/* Takes `asked` over. */
+static bool choose_schema(struct session *session, struct schema *asked, const struct schema_placement *placement,
+                          struct error *error)
+{
+    if (session->stored.schema) {
+        bool fine = load_stored(session, asked, placement, error);
+        schema_free(asked);
+        return fine;
+    }
+    session->schema =
+        asked ? asked : schema_load(schema_shop, strlen(schema_shop), "the built-in shop", given(placement), error);
+    return session->schema != NULL;
+}
+
+/* ---- engine ---- */
+
+static bool choose_addresses(struct session *session, struct error *error)
+{
+    const struct schema *schema = session->schema;
+    for (size_t i = 0; i < session->config.database_count; i++)
+        if (schema_find_database(schema, session->config.databases[i].name) == SCHEMA_NONE)
+            return error_set(error, ERROR_PARSE, "%s: [database %s]: no table is in such a database",
+                             session->config.file, session->config.databases[i].name);
+    session->addresses = calloc(schema->database_count + 1u, sizeof *session->addresses);
+    if (!session->addresses)
+        return out_of_memory(error);
+    for (size_t i = 0; i < schema->database_count; i++)
+        session->addresses[i] = config_address(&session->config, schema->databases[i].name);
+    return true;
+}
+
+/* The cluster's id is on disk before a shard hears it: a first start that is killed goes on with the same one. */
+static bool identify(struct session *session, struct error *error)
+{
+    const char *name = session->config.cluster;
+    if (session->stored.id[0])
+        return !name || cluster_id_has_name(session->stored.id, name) ||
+               error_set(error, ERROR_PARSE, "%s belongs to the cluster %s, not to %s", session->data,
+                         session->stored.id, name);
+    return cluster_id_new(name, session->stored.id, error) && cluster_write(session->datadir, &session->stored, error);
+}
+
+static void log_engine(void *context, int level, database_id database, const char *text)
+{
+    const struct schema *schema = context;
+    if (database < schema->database_count)
+        log_at((enum log_level)level, text, LOG_TEXT("database", schema->databases[database].name));
+    else
+        log_write((enum log_level)level, text, NULL, 0);
+}
+
+static bool start_engine(struct session *session, const struct options *options, struct error *error)
+{
+    const struct engine_options engine = {.schema = session->schema,
+                                          .limits = session->config.limits,
+                                          .data = session->data,
+                                          .addresses = session->addresses,
+                                          .cluster = session->stored.id,
+                                          .first_use = !session->stored.schema,
+                                          .log_format = options->log_format,
+                                          .log_level = options->log_level,
+                                          .log = log_engine,
+                                          .log_context = session->schema};
+    session->engine = engine_start(&engine, error);
+    return session->engine != NULL;
+}
+
+/* Every shard took the schema: from now on the directory is of this schema. */
+static bool claim(struct session *session, struct error *error)
+{
+    if (session->stored.schema)
+        return true;
+    struct buffer placement = {0};
+    struct cluster cluster = {.schema = session->schema->text, .schema_len = strlen(session->schema->text)};
+    memcpy(cluster.id, session->stored.id, sizeof cluster.id);
+    bool fine = schema_placement_text(session->schema, &placement) || out_of_memory(error);
+    cluster.placement = (char *)placement.bytes;
+    cluster.placement_len = placement.len;
+    fine = fine && cluster_write(session->datadir, &cluster, error);
+    buffer_release(&placement);
+    return fine;
+}
+
+static bool open_directory(struct session *session, const char *data, struct error *error)
+{
+    session->datadir = datadir_open(data, error);
+    if (!session->datadir)
+        return false;
+    session->data = datadir_path(session->datadir);
+    return cluster_read(session->datadir, &session->stored, error);
+}
+
+bool session_open(struct session *session, const struct options *options, struct error *error)
+{
+    struct schema_placement placement = {0};
+    struct schema *asked = NULL;
+    const char *data = NULL;
+    *session = (struct session){0};
+    config_init(&session->config);
+    bool fine = open_log(options, error) && signals_start(error) && choose_data(session, options, &data, error) &&
+                config_placement(&session->config, &placement, error) &&
+                load_given(session, options, &placement, &asked, error) && open_directory(session, data, error);
+    if (!fine)
+        schema_free(asked);
+    fine = fine && choose_schema(session, asked, &placement, error) && choose_addresses(session, error) &&
+           identify(session, error) && start_engine(session, options, error) && claim(session, error);
+    schema_placement_release(&placement);
+    if (!fine)
+        session_close(session);
+    return fine;
+}
+
+void session_close(struct session *session)
+{
+    engine_stop(session->engine);
+    datadir_close(session->datadir);
+    cluster_release(&session->stored);
+    free(session->addresses);
+    schema_free(session->schema);
+    config_release(&session->config);
+    *session = (struct session){0};
+}

@@ -1,0 +1,40 @@
+/* session.h - what every verb that touches data does first and last.
+ *
+ * session_open: log and signals (log.h, signals.h), then
+ * - configuration: --config, else DIR/sheaf.conf if it is there
+ * - data directory DIR: the options' (--data, or a verb's own default), the configuration's, $SHEAF_DATA, ./sheaf-data;
+ *   which one it is goes to the log, as a warning when --data did not say it
+ * - lock of DIR; the cluster's note in it (datadir.h)
+ * - schema: --schema, the configuration's, else the stored one, else the built-in shop. One that is given and differs
+ *   from the stored one, in a statement or in the placement, is refused with the difference (ERROR_PARSE)
+ * - engine: all shards running and recovered; after the first success the note claims the schema.
+ * Errors: options_status_of gives the exit status (a schema or configuration that cannot be read is ERROR_PARSE, a data
+ * directory ERROR_IO). A failed session_open leaves nothing running and nothing to close.
+ *
+ * Main thread, before any other thread is made. */
+#ifndef SHEAF_SESSION_H
+#define SHEAF_SESSION_H
+
+#include "config.h"
+#include "datadir.h"
+#include "engine.h"
+#include "error.h"
+#include "options.h"
+#include "schema.h"
+
+struct session {
+    struct engine *engine;
+    struct schema *schema;
+    struct config config;
+    const char *data;      /* the data directory's path */
+    struct cluster stored; /* the note as it was found; its id is the cluster's */
+    struct datadir *datadir;
+    const char **addresses; /* per database; NULL: local */
+};
+
+bool session_open(struct session *session, const struct options *options, struct error *error);
+
+/* Finishes what was submitted, stops the shards, unlocks. */
+void session_close(struct session *session);
+
+#endif
