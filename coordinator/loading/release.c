@@ -243,8 +243,7 @@ static bool take_apart(const struct release *release, struct chunk *chunk)
         return try_again(release, chunk, 0, chunk->submission->count, false);
     for (uint32_t from = 0, end; fine && from < chunk->submission->count; from = end) {
         end = unit_end(chunk, from);
-        if (end - from < chunk->submission->count) /* a circle that went alone has had its verdict */
-            fine = try_again(release, chunk, from, end, true);
+        fine = try_again(release, chunk, from, end, true);
     }
     return fine;
 }

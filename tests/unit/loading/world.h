@@ -1,6 +1,6 @@
 /* world.h - an engine and inputs made of memory, for the tests of loading.
  *
- * The engine is one SQLite in memory with foreign keys on, behind a thread, as the contract of engine.h says it: in
+ * The engine is one SQLite in memory that checks foreign keys, behind a thread, as the contract of engine.h says it: in
  * order, an op sees the earlier ones. An input is an array of records; its path is its number in the world ("0", "1",
  * …). Stands in for sheaf_engine and sheaf_input. */
 #ifndef SHEAF_TEST_WORLD_H
@@ -41,6 +41,7 @@ struct world {
     struct loader_input loader_inputs[WORLD_INPUTS];
     struct loader_counts counts[WORLD_INPUTS];
     uint64_t last_line[WORLD_INPUTS]; /* of a reject: they must ascend */
+    bool thorough;
     bool stop_on_error;
     enum loader_result result;
     struct error error;
@@ -56,6 +57,8 @@ struct world {
 };
 
 struct world *world_new(const char *ddl);
+/* References are checked with foreign_key_check after every row: exact, and for small tables. */
+struct world *world_new_thorough(const char *ddl);
 void world_free(struct world *world);
 
 /* An input with room for `records`; returns it. Lines are 1, 2, …: records[line - 1]. */
