@@ -231,6 +231,7 @@ void wire_hello_answer_release(struct wire_hello_answer *answer)
     free(answer->prepared);
     free(answer->decided);
     free(answer->tables);
+    free(answer->locks_block);
     *answer = (struct wire_hello_answer){0};
 }
 

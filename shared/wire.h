@@ -107,6 +107,8 @@ struct wire_hello_answer {
     struct wire_prepared *prepared; /* these three are allocated: wire_hello_answer_release */
     uint64_t *decided;              /* transactions whose home this is, committed and not yet forgotten */
     struct wire_table_state *tables;
+    uint8_t *locks_block; /* owned as well: what the locks of `prepared` point into, where an answer is put together;
+                             else NULL */
 };
 bool wire_put_hello_answer(struct buffer *message, const struct wire_hello_answer *answer);
 bool wire_get_hello_answer(struct cursor *body, struct wire_hello_answer *ret_answer, struct error *error);

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "batch.h"
+
+#include "clock.h"
+#include "insert.h"
+#include "prepared.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct batch {
+    struct store *store;
+    struct insert *insert;
+    sqlite3_stmt *savepoint, *undo, *release;
+    bool open;     /* a transaction is open: these batches are in it */
+    uint64_t last; /* the highest number applied, committed or in the open transaction */
+    uint64_t open_rows;
+    struct wire_write_results results;
+    struct batch_counts counts;
+};
+
+/* ---- life ---- */
+
+static bool prepare(struct batch *batch, const char *sql, sqlite3_stmt **statement, struct error *error)
+{
+    sqlite3 *connection = store_connection(batch->store);
+    return sqlite3_prepare_v3(connection, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) == SQLITE_OK ||
+           error_set(error, ERROR_INTERNAL, "%s: %s", sql, sqlite3_errmsg(connection));
+}
+
+struct batch *batch_new(struct store *store, struct error *error)
+{
+    struct batch *batch = calloc(1, sizeof *batch);
+    if (!batch) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    batch->store = store;
+    batch->last = store_last_batch(store);
+    batch->insert = insert_new(store_connection(store), store_schema(store), error);
+    if (!batch->insert || !prepare(batch, "SAVEPOINT sheaf", &batch->savepoint, error) ||
+        !prepare(batch, "ROLLBACK TO sheaf", &batch->undo, error) ||
+        !prepare(batch, "RELEASE sheaf", &batch->release, error)) {
+        batch_free(batch);
+        return NULL;
+    }
+    return batch;
+}
+
+void batch_free(struct batch *batch)
+{
+    if (!batch)
+        return;
+    insert_free(batch->insert);
+    sqlite3_finalize(batch->savepoint);
+    sqlite3_finalize(batch->undo);
+    sqlite3_finalize(batch->release);
+    wire_results_release(&batch->results);
+    free(batch);
+}
+
+/* ---- savepoints ---- */
+
+static bool step(struct batch *batch, sqlite3_stmt *statement, struct error *error)
+{
+    bool ok = sqlite3_step(statement) == SQLITE_DONE;
+    if (!ok)
+        error_set(error, ERROR_IO, "database %s: %s", store_database(batch->store),
+                  sqlite3_errmsg(store_connection(batch->store)));
+    sqlite3_reset(statement);
+    return ok;
+}
+
+static bool savepoint_begin(struct batch *batch, struct error *error)
+{
+    return step(batch, batch->savepoint, error);
+}
+
+static bool savepoint_undo(struct batch *batch, struct error *error)
+{
+    return step(batch, batch->undo, error) && step(batch, batch->release, error);
+}
+
+static bool savepoint_keep(struct batch *batch, struct error *error)
+{
+    return step(batch, batch->release, error);
+}
+
+/* ---- ops ---- */
+
+enum outcome { OUTCOME_DONE, OUTCOME_REFUSED, OUTCOME_FAILED };
+
+static bool out_of_memory(struct error *error)
+{
+    return error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
+static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, struct error *error)
+{
+    const struct schema *schema = store_schema(batch->store);
+    if (op->table >= schema->table_count ||
+        strcmp(schema->databases[schema->tables[op->table].database].name, store_database(batch->store)) != 0) {
+        error_set(error, ERROR_INTERNAL, "table number %u is not one of database %s", op->table,
+                  store_database(batch->store));
+        return INSERT_REFUSED;
+    }
+    return insert_row(batch->insert, op->table, op->row, op->row_len, (op->flags & WIRE_FLAG_SAME_IS_FINE) != 0, NULL,
+                      error);
+}
+
+static bool note_failure(struct batch *batch, uint32_t entry, uint32_t op, const struct error *refusal,
+                         struct error *error)
+{
+    return wire_results_failure(&batch->results, entry, op, refusal) || out_of_memory(error);
+}
+
+static bool note_same(struct batch *batch, uint32_t entry, uint32_t op, struct error *error)
+{
+    batch->counts.same++;
+    return wire_results_same(&batch->results, entry, op) || out_of_memory(error);
+}
+
+static enum outcome apply_insert(struct batch *batch, uint32_t number, const struct wire_op *op, struct error *error)
+{
+    struct error refusal;
+    switch (apply_op(batch, op, &refusal)) {
+    case INSERT_DONE:
+        batch->counts.accepted++;
+        return OUTCOME_DONE;
+    case INSERT_SAME:
+        return note_same(batch, number, 0, error) ? OUTCOME_DONE : OUTCOME_FAILED;
+    case INSERT_REFUSED:
+        batch->counts.refused++;
+        return note_failure(batch, number, 0, &refusal, error) ? OUTCOME_REFUSED : OUTCOME_FAILED;
+    case INSERT_FAILED:
+        break;
+    }
+    *error = refusal;
+    return OUTCOME_FAILED;
+}
+
+/* The ops one after the other; stops at the first that is refused, whose number and reason it gives. */
+static enum outcome apply_ops(struct batch *batch, uint32_t number, struct cursor ops, uint32_t count, bool note,
+                              uint32_t *ret_at, struct error *refusal, struct error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct wire_op op;
+        if (!wire_get_op(&ops, &op, error))
+            return OUTCOME_FAILED;
+        enum insert_result result = apply_op(batch, &op, refusal);
+        if (result == INSERT_SAME && note && !note_same(batch, number, i, error))
+            return OUTCOME_FAILED;
+        if (result == INSERT_REFUSED) {
+            *ret_at = i;
+            return OUTCOME_REFUSED;
+        }
+        if (result == INSERT_FAILED) {
+            *error = *refusal;
+            return OUTCOME_FAILED;
+        }
+    }
+    return OUTCOME_DONE;
+}
+
+/* A group's ops in a savepoint: all or nothing. `same` results of a group that fails are taken back with it. */
+static enum outcome apply_group(struct batch *batch, uint32_t number, const struct wire_entry *entry, bool keep,
+                                struct error *error)
+{
+    struct error refusal;
+    uint32_t at = 0, same_count = batch->results.same_count;
+    size_t same_len = batch->results.same.len;
+    if (!savepoint_begin(batch, error))
+        return OUTCOME_FAILED;
+    enum outcome outcome = apply_ops(batch, number, entry->ops, entry->op_count, true, &at, &refusal, error);
+    if (outcome == OUTCOME_FAILED)
+        return outcome;
+    if (outcome == OUTCOME_REFUSED) {
+        batch->counts.refused += entry->op_count;
+        batch->counts.same -= batch->results.same_count - same_count;
+        batch->results.same_count = same_count;
+        batch->results.same.len = same_len;
+        if (!note_failure(batch, number, at, &refusal, error))
+            return OUTCOME_FAILED;
+    } else if (keep) {
+        batch->counts.accepted += entry->op_count - (batch->results.same_count - same_count);
+    }
+    bool ended = outcome == OUTCOME_DONE && keep ? savepoint_keep(batch, error) : savepoint_undo(batch, error);
+    return ended ? outcome : OUTCOME_FAILED;
+}
+
+static enum outcome apply_prepare(struct batch *batch, uint32_t number, const struct wire_entry *entry,
+                                  struct error *error)
+{
+    enum outcome outcome = apply_group(batch, number, entry, false, error);
+    if (outcome == OUTCOME_DONE &&
+        !prepared_keep(store_connection(batch->store), store_epoch(batch->store), entry, error))
+        return OUTCOME_FAILED;
+    return outcome;
+}
+
+static enum outcome apply_decide(struct batch *batch, uint32_t number, const struct wire_entry *entry,
+                                 struct error *error)
+{
+    enum outcome outcome = apply_group(batch, number, entry, true, error);
+    if (outcome == OUTCOME_DONE && !prepared_decide(store_connection(batch->store), entry, error))
+        return OUTCOME_FAILED;
+    return outcome;
+}
+
+static enum outcome apply_resolve(struct batch *batch, const struct wire_entry *entry, struct error *error)
+{
+    sqlite3 *connection = store_connection(batch->store);
+    struct buffer ops = {0};
+    struct error refusal;
+    uint32_t count = 0, at = 0;
+    bool found = false;
+    enum outcome outcome = OUTCOME_DONE;
+    if (!prepared_find(connection, entry->txn, &ops, &count, &found, error))
+        outcome = OUTCOME_FAILED;
+    else if (found && entry->commit)
+        outcome = apply_ops(batch, 0, cursor_over(ops.bytes, ops.len), count, false, &at, &refusal, error);
+    buffer_release(&ops);
+    if (outcome == OUTCOME_REFUSED) /* P2: what was promised cannot be kept; nothing of it may be committed */
+        panic("transaction %llu: op %u was prepared and is refused now: %s", (unsigned long long)entry->txn, at,
+              refusal.text);
+    if (outcome == OUTCOME_DONE && found && entry->commit)
+        batch->counts.accepted += count;
+    if (outcome == OUTCOME_DONE && found && !prepared_drop(connection, entry->txn, error))
+        outcome = OUTCOME_FAILED;
+    return outcome;
+}
+
+static enum outcome apply_entry(struct batch *batch, uint32_t number, const struct wire_entry *entry,
+                                struct error *error)
+{
+    switch (entry->kind) {
+    case WIRE_ENTRY_INSERT:
+        return apply_insert(batch, number, &entry->op, error);
+    case WIRE_ENTRY_GROUP:
+        return apply_group(batch, number, entry, true, error);
+    case WIRE_ENTRY_PREPARE:
+        return apply_prepare(batch, number, entry, error);
+    case WIRE_ENTRY_DECIDE:
+        return apply_decide(batch, number, entry, error);
+    case WIRE_ENTRY_RESOLVE:
+        return apply_resolve(batch, entry, error);
+    case WIRE_ENTRY_FORGET:
+        return prepared_forget(store_connection(batch->store), entry->txn, error) ? OUTCOME_DONE : OUTCOME_FAILED;
+    }
+    error_set(error, ERROR_PARSE, "an entry of kind %u", (unsigned)entry->kind);
+    return OUTCOME_FAILED;
+}
+
+/* ---- batches ---- */
+
+static void results_clear(struct batch *batch)
+{
+    buffer_clear(&batch->results.failures);
+    buffer_clear(&batch->results.same);
+    batch->results.failure_count = batch->results.same_count = 0;
+}
+
+/* Every entry is read once before the first is applied: a malformed batch has no effect. */
+static bool well_formed(struct cursor body, uint32_t entries, uint64_t *ret_rows, struct error *error)
+{
+    struct wire_entry entry;
+    uint64_t rows = 0;
+    for (uint32_t i = 0; i < entries; i++) {
+        if (!wire_get_entry(&body, &entry, error))
+            return false;
+        rows += entry.kind == WIRE_ENTRY_INSERT ? 1 : entry.op_count;
+    }
+    *ret_rows = rows;
+    return cursor_at_end(&body) || error_set(error, ERROR_PARSE, "malformed batch: trailing bytes");
+}
+
+static bool apply_entries(struct batch *batch, struct cursor *body, uint32_t entries, struct error *error)
+{
+    struct wire_entry entry;
+    for (uint32_t i = 0; i < entries; i++)
+        if (!wire_get_entry(body, &entry, error) || apply_entry(batch, i, &entry, error) == OUTCOME_FAILED)
+            return false;
+    return true;
+}
+
+static void record(struct batch *batch, uint64_t rows, uint64_t decode_ns, uint64_t apply_ns)
+{
+    batch->counts.batches++;
+    if (!rows)
+        return;
+    histogram_add(&batch->counts.batch_rows, rows, 1);
+    histogram_add(&batch->counts.decode, decode_ns / rows, rows);
+    histogram_add(&batch->counts.apply, apply_ns / rows, rows);
+    batch->open_rows += rows;
+}
+
+static bool begin_if_needed(struct batch *batch, struct error *error)
+{
+    if (batch->open)
+        return true;
+    batch->open_rows = 0;
+    batch->open = store_begin(batch->store, error);
+    return batch->open;
+}
+
+enum batch_result batch_apply(struct batch *batch, struct cursor *body, struct buffer *answer, struct error *error)
+{
+    uint64_t number, rows, begun = clock_monotonic_ns();
+    uint32_t entries;
+    if (!wire_get_write(body, &number, &entries, error) || !well_formed(*body, entries, &rows, error))
+        return BATCH_REFUSED;
+    if (number <= store_last_batch(batch->store) && store_applied_answer(batch->store, number, answer))
+        return BATCH_REPEATED;
+    if (number != batch->last + 1) {
+        error_set(error, ERROR_CONFLICT, "database %s: batch %llu is out of order behind %llu",
+                  store_database(batch->store), (unsigned long long)number, (unsigned long long)batch->last);
+        return BATCH_REFUSED;
+    }
+    if (!store_wal_has_room(batch->store, error) || !begin_if_needed(batch, error))
+        return BATCH_FAILED;
+    results_clear(batch);
+    uint64_t decoded = clock_monotonic_ns();
+    if (!apply_entries(batch, body, entries, error))
+        return BATCH_FAILED;
+    uint64_t applied = clock_monotonic_ns();
+    size_t at = answer->len;
+    if (!wire_put_write_answer(answer, number, decoded - begun, applied - decoded, 0, &batch->results)) {
+        out_of_memory(error);
+        return BATCH_FAILED;
+    }
+    if (!store_mark_applied(batch->store, number, answer->bytes + at, answer->len - at, error))
+        return BATCH_FAILED;
+    record(batch, rows, decoded - begun, applied - decoded);
+    batch->last = number;
+    return BATCH_APPLIED;
+}
+
+bool batch_commit(struct batch *batch, uint64_t *ret_commit_ns, struct error *error)
+{
+    *ret_commit_ns = 0;
+    if (!batch->open)
+        return true;
+    uint64_t begun = clock_monotonic_ns();
+    if (!store_commit(batch->store, error))
+        return false;
+    *ret_commit_ns = clock_monotonic_ns() - begun;
+    histogram_add(&batch->counts.commit, *ret_commit_ns, batch->open_rows);
+    batch->open = false;
+    store_advance(batch->store, batch->last);
+    return true;
+}
+
+void batch_abandon(struct batch *batch)
+{
+    if (batch->open)
+        store_rollback(batch->store);
+    batch->open = false;
+    batch->last = store_last_batch(batch->store);
+}
+
+/* ---- probe ---- */
+
+static bool probe_one(struct batch *batch, uint32_t number, const struct wire_op *op, struct error *error)
+{
+    if (!savepoint_begin(batch, error) || apply_insert(batch, number, op, error) == OUTCOME_FAILED)
+        return false;
+    return savepoint_undo(batch, error);
+}
+
+bool batch_probe(struct batch *batch, struct cursor *body, struct buffer *answer, struct error *error)
+{
+    uint32_t count;
+    struct cursor ops;
+    struct wire_op op;
+    if (!wire_get_probe(body, &count, &ops, error) || !store_begin(batch->store, error))
+        return false;
+    struct batch_counts before = batch->counts; /* nothing was written: nothing counts */
+    results_clear(batch);
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < count; i++)
+        ok = wire_get_op(&ops, &op, error) && probe_one(batch, i, &op, error);
+    store_rollback(batch->store);
+    batch->counts = before;
+    return ok && (wire_put_write_answer(answer, 0, 0, 0, 0, &batch->results) || out_of_memory(error));
+}
+
+const struct batch_counts *batch_counts(const struct batch *batch)
+{
+    return &batch->counts;
+}

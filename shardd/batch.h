@@ -1,0 +1,48 @@
+/* batch.h - the entries of a write batch become SQL, with a result for each.
+ *
+ * Invariants
+ *  B1  Batch n is applied only when n-1 was; any other higher number has no effect at all.
+ *  B2  A batch's effects, its marker and its answer are one SQLite transaction: they are all in the file or none is.
+ *  B3  A batch that comes again gets the answer that was stored with its effects.
+ *  B4  Only a COMMIT consumes a number. When the environment fails (a full disk), the transaction is given up and the
+ * number is free. B5  An entry that is refused has no effect, and takes no other entry with it.
+ *
+ * Several batches that have already arrived share one transaction: batch_begin, batch_apply for each, batch_commit.
+ * Main thread. */
+#ifndef SHEAF_BATCH_H
+#define SHEAF_BATCH_H
+
+#include "error.h"
+#include "histogram.h"
+#include "store.h"
+#include "wire.h"
+
+struct batch;
+
+/* For the schema that the store has after its claim. */
+struct batch *batch_new(struct store *store, struct error *error);
+void batch_free(struct batch *batch);
+
+enum batch_result {
+    BATCH_APPLIED,  /* the answer's body is in `answer`; valid once batch_commit has succeeded */
+    BATCH_REPEATED, /* it was applied before: `answer` holds what was stored; needs no transaction */
+    BATCH_REFUSED,  /* no effect: out of order (ERROR_CONFLICT) or malformed (ERROR_PARSE); the transaction may go on */
+    BATCH_FAILED    /* the environment failed: batch_abandon, and refuse every batch of the transaction with `error` */
+};
+
+/* Applies one batch; opens the transaction when none is open. */
+enum batch_result batch_apply(struct batch *batch, struct cursor *body, struct buffer *answer, struct error *error);
+/* False: the outcome is not known; the process must end without answering. True also when nothing was open. */
+bool batch_commit(struct batch *batch, uint64_t *ret_commit_ns, struct error *error);
+void batch_abandon(struct batch *batch);
+
+/* What each op of a probe would meet alone: a write answer with batch number 0. Nothing stays. */
+bool batch_probe(struct batch *batch, struct cursor *body, struct buffer *answer, struct error *error);
+
+struct batch_counts {
+    uint64_t accepted, same, refused, batches;
+    struct histogram decode, apply, commit, batch_rows; /* per row, but for batch_rows */
+};
+const struct batch_counts *batch_counts(const struct batch *batch);
+
+#endif

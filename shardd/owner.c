@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "owner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define WAL_WRITE_LOCK 0
+
+/* ---- the VFS ---- */
+
+/* What SQLite sees as its file: our methods and whether the write lock is held, then the unix VFS's own file. */
+struct owned_file {
+    sqlite3_file base;
+    bool holds_write_lock;
+    sqlite3_file *real;
+};
+
+static sqlite3_vfs owner_vfs;
+static sqlite3_vfs *unix_vfs;
+
+static sqlite3_file *real_of(sqlite3_file *file)
+{
+    return ((struct owned_file *)file)->real;
+}
+
+#define FORWARD(method, parameters, arguments)            \
+    static int forward_##method parameters                \
+    {                                                     \
+        return real_of(file)->pMethods->method arguments; \
+    }
+
+FORWARD(xRead, (sqlite3_file * file, void *bytes, int count, sqlite3_int64 at), (real_of(file), bytes, count, at))
+FORWARD(xWrite, (sqlite3_file * file, const void *bytes, int count, sqlite3_int64 at),
+        (real_of(file), bytes, count, at))
+FORWARD(xTruncate, (sqlite3_file * file, sqlite3_int64 size), (real_of(file), size))
+FORWARD(xSync, (sqlite3_file * file, int flags), (real_of(file), flags))
+FORWARD(xFileSize, (sqlite3_file * file, sqlite3_int64 *size), (real_of(file), size))
+FORWARD(xLock, (sqlite3_file * file, int level), (real_of(file), level))
+FORWARD(xUnlock, (sqlite3_file * file, int level), (real_of(file), level))
+FORWARD(xCheckReservedLock, (sqlite3_file * file, int *held), (real_of(file), held))
+FORWARD(xFileControl, (sqlite3_file * file, int operation, void *argument), (real_of(file), operation, argument))
+FORWARD(xSectorSize, (sqlite3_file * file), (real_of(file)))
+FORWARD(xDeviceCharacteristics, (sqlite3_file * file), (real_of(file)))
+FORWARD(xShmMap, (sqlite3_file * file, int page, int size, int extend, void volatile **memory),
+        (real_of(file), page, size, extend, memory))
+FORWARD(xFetch, (sqlite3_file * file, sqlite3_int64 at, int count, void **memory), (real_of(file), at, count, memory))
+FORWARD(xUnfetch, (sqlite3_file * file, sqlite3_int64 at, void *memory), (real_of(file), at, memory))
+
+static void forward_xShmBarrier(sqlite3_file *file)
+{
+    real_of(file)->pMethods->xShmBarrier(real_of(file));
+}
+
+/* The write lock is taken once and kept: giving it back is answered as done, taking it again too. */
+static int own_xShmLock(sqlite3_file *file, int first, int count, int flags)
+{
+    struct owned_file *owned = (struct owned_file *)file;
+    bool write_lock = first == WAL_WRITE_LOCK && count == 1 && (flags & SQLITE_SHM_EXCLUSIVE);
+    if (write_lock && owned->holds_write_lock)
+        return SQLITE_OK;
+    int result = owned->real->pMethods->xShmLock(owned->real, first, count, flags);
+    if (write_lock && (flags & SQLITE_SHM_LOCK) && result == SQLITE_OK)
+        owned->holds_write_lock = true;
+    return result;
+}
+
+static int own_xShmUnmap(sqlite3_file *file, int delete_it)
+{
+    struct owned_file *owned = (struct owned_file *)file;
+    if (owned->holds_write_lock) {
+        owned->real->pMethods->xShmLock(owned->real, WAL_WRITE_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+        owned->holds_write_lock = false;
+    }
+    return owned->real->pMethods->xShmUnmap(owned->real, delete_it);
+}
+
+static int own_xClose(sqlite3_file *file)
+{
+    return real_of(file)->pMethods ? real_of(file)->pMethods->xClose(real_of(file)) : SQLITE_OK;
+}
+
+static const sqlite3_io_methods owned_methods = {
+    .iVersion = 3,
+    .xClose = own_xClose,
+    .xRead = forward_xRead,
+    .xWrite = forward_xWrite,
+    .xTruncate = forward_xTruncate,
+    .xSync = forward_xSync,
+    .xFileSize = forward_xFileSize,
+    .xLock = forward_xLock,
+    .xUnlock = forward_xUnlock,
+    .xCheckReservedLock = forward_xCheckReservedLock,
+    .xFileControl = forward_xFileControl,
+    .xSectorSize = forward_xSectorSize,
+    .xDeviceCharacteristics = forward_xDeviceCharacteristics,
+    .xShmMap = forward_xShmMap,
+    .xShmLock = own_xShmLock,
+    .xShmBarrier = forward_xShmBarrier,
+    .xShmUnmap = own_xShmUnmap,
+    .xFetch = forward_xFetch,
+    .xUnfetch = forward_xUnfetch,
+};
+
+static int own_xOpen(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags)
+{
+    (void)vfs;
+    struct owned_file *owned = (struct owned_file *)file;
+    owned->base.pMethods = NULL;
+    owned->holds_write_lock = false;
+    owned->real = (sqlite3_file *)(owned + 1);
+    owned->real->pMethods = NULL;
+    int result = unix_vfs->xOpen(unix_vfs, name, owned->real, flags, ret_flags);
+    if (owned->real->pMethods)
+        owned->base.pMethods = &owned_methods;
+    return result;
+}
+
+bool owner_register_vfs(struct error *error)
+{
+    unix_vfs = sqlite3_vfs_find("unix");
+    if (!unix_vfs)
+        return error_set(error, ERROR_INTERNAL, "this SQLite has no unix VFS");
+    owner_vfs = *unix_vfs;
+    owner_vfs.zName = OWNER_VFS;
+    owner_vfs.pNext = NULL;
+    owner_vfs.szOsFile = (int)sizeof(struct owned_file) + unix_vfs->szOsFile;
+    owner_vfs.xOpen = own_xOpen;
+    if (sqlite3_vfs_register(&owner_vfs, 0) != SQLITE_OK)
+        return error_set(error, ERROR_INTERNAL, "registering the VFS failed");
+    return true;
+}
+
+/* ---- the lock file ---- */
+
+static void on_alarm(int number)
+{
+    (void)number; /* only to interrupt flock */
+}
+
+/* flock that gives up: the alarm repeats, so that one that fires before flock sleeps is not the last. */
+static int lock_within(int descriptor, int64_t wait_ms)
+{
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK || wait_ms <= 0)
+        return errno;
+    struct sigaction alarm_action = {.sa_handler = on_alarm}, before;
+    struct itimerval timer = {.it_value = {wait_ms / 1000, (wait_ms % 1000) * 1000}, .it_interval = {0, 50000}},
+                     none = {0};
+    sigaction(SIGALRM, &alarm_action, &before);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    int result = flock(descriptor, LOCK_EX) == 0 ? 0 : errno;
+    setitimer(ITIMER_REAL, &none, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    return result;
+}
+
+static bool write_pid(int descriptor)
+{
+    char text[32];
+    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    return ftruncate(descriptor, 0) == 0 && pwrite(descriptor, text, (size_t)len, 0) == len;
+}
+
+int owner_lock(const char *path, int64_t wait_ms, struct error *error)
+{
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) {
+        error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
+        return -1;
+    }
+    int result = lock_within(descriptor, wait_ms);
+    if (result == 0 && write_pid(descriptor))
+        return descriptor;
+    if (result == 0) {
+        error_set(error, ERROR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    } else if (result == EINTR || result == EWOULDBLOCK) {
+        char holder[32] = "";
+        ssize_t len = pread(descriptor, holder, sizeof holder - 1, 0);
+        holder[len > 0 ? strcspn(holder, "\n") : 0] = '\0';
+        error_set(error, ERROR_UNAVAILABLE, "%s is held by another shardd (pid %s)", path, holder);
+    } else {
+        error_set(error, ERROR_IO, "%s: %s", path, strerror(result));
+    }
+    close(descriptor);
+    return -1;
+}
+
+void owner_unlock(int descriptor)
+{
+    if (descriptor >= 0)
+        close(descriptor);
+}

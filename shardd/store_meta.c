@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store_meta.h"
+
+#include "prepared.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char own_tables[] =
+    "CREATE TABLE _sheaf_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "CREATE TABLE _sheaf_applied (batch INTEGER PRIMARY KEY, result BLOB NOT NULL);"
+    "CREATE TABLE _sheaf_prepared (txn INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, home TEXT NOT NULL,"
+    " ops BLOB NOT NULL, locks BLOB NOT NULL);"
+    "CREATE TABLE _sheaf_decision (txn INTEGER PRIMARY KEY, participants TEXT NOT NULL);";
+
+void store_meta_release(struct store_meta *meta)
+{
+    free(meta->cluster);
+    free(meta->database);
+    free(meta->schema);
+    free(meta->placement);
+    *meta = (struct store_meta){0};
+}
+
+static bool failed(sqlite3 *connection, struct error *error)
+{
+    return error_set(error, ERROR_IO, "%s", sqlite3_errmsg(connection));
+}
+
+static bool put(sqlite3 *connection, const char *name, const char *text, uint64_t number, struct error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    bool ok = sqlite3_prepare_v2(connection, "INSERT OR REPLACE INTO _sheaf_meta VALUES (?1, ?2)", -1, &statement,
+                                 NULL) == SQLITE_OK;
+    if (ok) {
+        sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+        if (text)
+            sqlite3_bind_text(statement, 2, text, -1, SQLITE_STATIC);
+        else
+            sqlite3_bind_int64(statement, 2, (sqlite3_int64)number);
+        ok = sqlite3_step(statement) == SQLITE_DONE;
+    }
+    if (!ok)
+        failed(connection, error);
+    sqlite3_finalize(statement);
+    return ok;
+}
+
+bool store_meta_create(sqlite3 *connection, const struct store_meta *meta, struct error *error)
+{
+    if (sqlite3_exec(connection, own_tables, NULL, NULL, NULL) != SQLITE_OK)
+        return failed(connection, error);
+    return put(connection, "epoch", NULL, meta->epoch, error) &&
+           put(connection, "coordinator", NULL, meta->coordinator, error) &&
+           put(connection, "cluster", meta->cluster, 0, error) &&
+           put(connection, "database", meta->database, 0, error) && put(connection, "schema", meta->schema, 0, error) &&
+           put(connection, "placement", meta->placement, 0, error);
+}
+
+static void take(struct store_meta *meta, const char *name, sqlite3_stmt *row)
+{
+    struct {
+        const char *name;
+        char **place;
+    } const texts[] = {{"cluster", &meta->cluster},
+                       {"database", &meta->database},
+                       {"schema", &meta->schema},
+                       {"placement", &meta->placement}};
+    if (!strcmp(name, "epoch"))
+        meta->epoch = (uint64_t)sqlite3_column_int64(row, 1);
+    if (!strcmp(name, "coordinator"))
+        meta->coordinator = (uint64_t)sqlite3_column_int64(row, 1);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!strcmp(name, texts[i].name) && !*texts[i].place && sqlite3_column_text(row, 1))
+            *texts[i].place = strdup((const char *)sqlite3_column_text(row, 1));
+}
+
+bool store_meta_read(sqlite3 *connection, struct store_meta *ret_meta, struct error *error)
+{
+    struct store_meta meta = {0};
+    sqlite3_stmt *row = NULL;
+    if (sqlite3_prepare_v2(connection, "SELECT name, value FROM _sheaf_meta", -1, &row, NULL) != SQLITE_OK)
+        return failed(connection, error);
+    int result;
+    while ((result = sqlite3_step(row)) == SQLITE_ROW)
+        take(&meta, (const char *)sqlite3_column_text(row, 0), row);
+    sqlite3_finalize(row);
+    if (result != SQLITE_DONE || !meta.cluster || !meta.database || !meta.schema || !meta.placement) {
+        store_meta_release(&meta);
+        return result == SQLITE_DONE ? error_set(error, ERROR_PARSE, "its own tables are incomplete")
+                                     : failed(connection, error);
+    }
+    store_meta_release(ret_meta);
+    *ret_meta = meta;
+    return true;
+}
+
+bool store_meta_write_epoch(sqlite3 *connection, uint64_t epoch, uint64_t coordinator, struct error *error)
+{
+    if (sqlite3_exec(connection, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+        return failed(connection, error);
+    bool ok = put(connection, "epoch", NULL, epoch, error) && put(connection, "coordinator", NULL, coordinator, error);
+    if (ok && sqlite3_exec(connection, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
+        ok = failed(connection, error);
+    if (!ok)
+        sqlite3_exec(connection, "ROLLBACK", NULL, NULL, NULL);
+    return ok;
+}
+
+/* ---- hello's answer ---- */
+
+static bool number(sqlite3 *connection, const char *sql, int64_t *ret_number, bool *ret_null, struct error *error)
+{
+    sqlite3_stmt *row = NULL;
+    bool ok = sqlite3_prepare_v2(connection, sql, -1, &row, NULL) == SQLITE_OK;
+    int result = ok ? sqlite3_step(row) : SQLITE_ERROR;
+    if (result == SQLITE_ROW) {
+        *ret_null = sqlite3_column_type(row, 0) == SQLITE_NULL;
+        *ret_number = sqlite3_column_int64(row, 0);
+    } else if (result == SQLITE_DONE) {
+        *ret_null = true;
+    } else {
+        ok = failed(connection, error);
+    }
+    sqlite3_finalize(row);
+    return ok;
+}
+
+static bool ask(sqlite3 *connection, const char *format, const char *name, int64_t *ret_number, bool *ret_null,
+                struct error *error)
+{
+    char *sql = sqlite3_mprintf(format, name);
+    bool ok =
+        sql ? number(connection, sql, ret_number, ret_null, error) : error_set(error, ERROR_INTERNAL, "out of memory");
+    sqlite3_free(sql);
+    return ok;
+}
+
+static bool describe_table(sqlite3 *connection, const struct schema_table *table, struct wire_table_state *state,
+                           struct error *error)
+{
+    int64_t found = 0;
+    bool none = true;
+    state->rowid_max = INT64_MIN;
+    if (!ask(connection, "SELECT 1 FROM main.\"%w\" LIMIT 1", table->name, &found, &none, error))
+        return false;
+    state->has_rows = !none;
+    if (table->without_rowid)
+        return true;
+    if (!ask(connection, "SELECT max(_rowid_) FROM main.\"%w\"", table->name, &found, &none, error))
+        return false;
+    if (!none)
+        state->rowid_max = found;
+    if (!table->autoincrement)
+        return true;
+    if (!ask(connection, "SELECT seq FROM main.sqlite_sequence WHERE name = %Q", table->name, &found, &none, error))
+        return false;
+    if (!none && found > state->rowid_max)
+        state->rowid_max = found;
+    return true;
+}
+
+bool store_describe_tables(sqlite3 *connection, const struct schema *schema, const char *database,
+                           struct wire_hello_answer *answer, struct error *error)
+{
+    const struct schema_database *own = &schema->databases[schema_find_database(schema, database)];
+    answer->tables = calloc(own->table_count, sizeof *answer->tables);
+    if (!answer->tables)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    for (uint16_t i = 0; i < own->table_count; i++) {
+        answer->tables[i].table = own->tables[i];
+        if (!describe_table(connection, &schema->tables[own->tables[i]], &answer->tables[i], error))
+            return false;
+        answer->table_count++;
+    }
+    return prepared_describe(connection, schema, answer, error);
+}
