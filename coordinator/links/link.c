@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define URL_BYTES 192
+#define DIAL_INSTANT_MS 100L
 
 /* Messages on their way out, oldest first: a ring that grows. Bounded by what the engine lets be in flight. */
 struct outbox {
@@ -227,7 +229,11 @@ struct link *link_new(const struct link_setup *setup, struct error *error)
 static void *dial(void *context)
 {
     struct link *link = context;
-    int result = nng_dial(link->socket, link->url, NULL, 0);
+    nng_dialer dialer;
+    /* Not nng_dial: when the socket is closed meanwhile, it and the closing both end the dialer, and it leaks. */
+    int result = nng_dialer_create(&dialer, link->socket, link->url);
+    if (!result)
+        result = nng_dialer_start(dialer, 0);
     if (result) {
         char what[URL_BYTES + 32];
         snprintf(what, sizeof what, "%s cannot be reached", link->url);
@@ -268,11 +274,26 @@ void link_receive(struct link *link)
     nng_recv_aio(link->socket, link->receive);
 }
 
+/* nng 1.5.2 may leak the connection, or wait for ever, when a socket is closed in the instant at which its dialler
+ * begins or succeeds. Either takes well under the time given here; a dialler that is still at it then waits for its
+ * peer, and that it can be called back from. */
+static bool dialler_ended(struct link *link)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += DIAL_INSTANT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return pthread_timedjoin_np(link->dialler, NULL, &until) == 0;
+}
+
 void link_free(struct link *link)
 {
     if (!link)
         return;
-    nng_close(link->socket); /* ends the dialling too */
+    if (link->dialler_runs && dialler_ended(link))
+        link->dialler_runs = false;
+    nng_close(link->socket);
     if (link->dialler_runs)
         pthread_join(link->dialler, NULL);
     if (link->receive) {
