@@ -221,6 +221,19 @@ static void rows_that_need_nobody_go_as_single_operations(void **state)
     world_free(world);
 }
 
+static void rows_that_name_themselves_wait_for_nobody(void **state)
+{
+    (void)state;
+    struct world *world = world_new(EMPLOYEES);
+
+    EMPLOYEES_OF(world, {1, 1}, {2, 2}, {3, 3});
+    world_load(world);
+    assert_int_equal(world->counts[0].inserted, 3);
+    assert_int_equal(world->submissions, 1);
+    assert_int_equal(world->atomics, 0);
+    world_free(world);
+}
+
 /* The first circle has `size` rows, then a row behind it, and one more small circle. */
 static struct world *circle_of(uint32_t size)
 {
@@ -413,6 +426,7 @@ int main(void)
         cmocka_unit_test(rows_without_a_key_get_the_next_one),
         cmocka_unit_test(a_long_chain_goes_in_transactions_of_a_block),
         cmocka_unit_test(rows_that_need_nobody_go_as_single_operations),
+        cmocka_unit_test(rows_that_name_themselves_wait_for_nobody),
         cmocka_unit_test(a_circle_is_one_transaction),
         cmocka_unit_test(a_circle_beyond_one_transaction_is_too_large),
         cmocka_unit_test(what_another_writer_refused_is_tried_by_itself),
