@@ -167,19 +167,29 @@ bool wire_put_hello_answer(struct buffer *message, const struct wire_hello_answe
     return ok;
 }
 
+static bool get_one_prepared(struct cursor *body, struct wire_prepared *ret_prepared)
+{
+    uint32_t items;
+    return cursor_array(body, &items) && items == 3 && cursor_uint(body, &ret_prepared->txn) &&
+           cursor_string(body, ret_prepared->home, sizeof ret_prepared->home) &&
+           cursor_blob(body, &ret_prepared->locks, &ret_prepared->locks_len);
+}
+
+/* Read once before memory is taken for them: each is many times as large here as its shortest form on the wire. */
 static bool get_prepared(struct cursor *body, struct wire_hello_answer *answer)
 {
-    if (!cursor_array(body, &answer->prepared_count) ||
-        !(answer->prepared = calloc(answer->prepared_count + 1u, sizeof *answer->prepared)))
+    struct wire_prepared prepared;
+    uint32_t count;
+    if (!cursor_array(body, &count))
         return false;
-    for (uint32_t i = 0; i < answer->prepared_count; i++) {
-        struct wire_prepared *prepared = &answer->prepared[i];
-        uint32_t items;
-        if (!cursor_array(body, &items) || items != 3 || !cursor_uint(body, &prepared->txn) ||
-            !cursor_string(body, prepared->home, sizeof prepared->home) ||
-            !cursor_blob(body, &prepared->locks, &prepared->locks_len))
+    struct cursor first = *body;
+    for (uint32_t i = 0; i < count; i++)
+        if (!get_one_prepared(body, &prepared))
             return false;
-    }
+    if (!(answer->prepared = calloc(count + 1u, sizeof *answer->prepared)))
+        return false;
+    while (answer->prepared_count < count)
+        get_one_prepared(&first, &answer->prepared[answer->prepared_count++]);
     return true;
 }
 
@@ -260,8 +270,8 @@ bool wire_get_exists(struct cursor *body, const struct schema *schema, struct wi
     if (!body_array(body, 4, "exists has four items", error))
         return false;
     if (!get_table(body, schema, &exists.table) || !cursor_uint32(body, &key) ||
-        key >= schema->tables[exists.table].key_count || !cursor_uint32(body, &exists.count) ||
-        !cursor_array(body, &values))
+        key >= schema->tables[exists.table].key_count || schema->tables[exists.table].keys[key].column_count == 0 ||
+        !cursor_uint32(body, &exists.count) || !cursor_array(body, &values))
         return malformed(error, "exists");
     exists.key = (uint16_t)key;
     if ((uint64_t)exists.count * schema->tables[exists.table].keys[key].column_count != values)
@@ -308,7 +318,7 @@ bool wire_get_keys(struct cursor *body, const struct schema *schema, struct wire
     if (!get_table(body, schema, &keys.table))
         return malformed(error, "keys");
     keys.has_after = !cursor_nil(body);
-    if ((keys.has_after && !cursor_int(body, &keys.after)) || !cursor_uint32(body, &keys.limit) ||
+    if ((keys.has_after && !cursor_int(body, &keys.after)) || !cursor_uint32(body, &keys.limit) || keys.limit == 0 ||
         keys.limit > WIRE_KEYS_MAX || !cursor_at_end(body))
         return malformed(error, "keys");
     *ret_keys = keys;
@@ -416,18 +426,28 @@ bool wire_put_stats_answer(struct buffer *message, const struct wire_stats *stat
 
 bool wire_get_stats_answer(struct cursor *body, struct wire_stats *ret_stats, struct error *error)
 {
-    uint64_t *const numbers[] = {&ret_stats->rows_accepted, &ret_stats->rows_same, &ret_stats->rows_refused,
-                                 &ret_stats->batches,       &ret_stats->busy_ns,   &ret_stats->cpu_ns,
-                                 &ret_stats->file_bytes,    &ret_stats->wal_bytes, &ret_stats->memory_bytes};
+    struct wire_stats stats = {0};
+    uint64_t *const numbers[] = {&stats.rows_accepted, &stats.rows_same, &stats.rows_refused,
+                                 &stats.batches,       &stats.busy_ns,   &stats.cpu_ns,
+                                 &stats.file_bytes,    &stats.wal_bytes, &stats.memory_bytes};
     const size_t count = sizeof numbers / sizeof *numbers;
     if (!body_array(body, (uint32_t)count + 4, "the answer of stats has thirteen items", error))
         return false;
     for (size_t i = 0; i < count; i++)
         if (!cursor_uint(body, numbers[i]))
             return malformed(error, "the answer of stats");
-    return histogram_unpack(body, &ret_stats->decode, error) && histogram_unpack(body, &ret_stats->apply, error) &&
-           histogram_unpack(body, &ret_stats->commit, error) && histogram_unpack(body, &ret_stats->batch_rows, error) &&
-           body_done(body, "the answer of stats has trailing bytes", error);
+    if (!histogram_unpack(body, &stats.decode, error) || !histogram_unpack(body, &stats.apply, error) ||
+        !histogram_unpack(body, &stats.commit, error) || !histogram_unpack(body, &stats.batch_rows, error) ||
+        !body_done(body, "the answer of stats has trailing bytes", error))
+        return false;
+    *ret_stats = stats;
+    return true;
+}
+
+bool wire_get_nothing(struct cursor *body, struct error *error)
+{
+    return body_array(body, 0, "a body that is to be empty is not", error) &&
+           body_done(body, "trailing bytes behind an empty body", error);
 }
 
 bool wire_put_nothing(struct buffer *message)

@@ -81,9 +81,9 @@ struct wire_hello {
 bool wire_put_hello(struct buffer *message, const struct wire_hello *hello);
 bool wire_get_hello(struct cursor *body, struct wire_hello *ret_hello, struct error *error);
 
-/* answer: [protocol, fresh, cluster, epoch, last batch, [[txn, home, locks]…], [txn decided here…], [[table, has rows,
- * max rowid]…]] Prepared transactions are in order of preparation. Without claim on a fresh file the lists are empty.
- */
+/* answer: [protocol, fresh, cluster, epoch, last batch, [[txn, home, locks]…], [txn decided here…],
+ *          [[table, has rows, max rowid]…]]
+ * Prepared transactions are in order of preparation. Without claim on a fresh file the lists are empty. */
 struct wire_prepared {
     uint64_t txn;
     char home[LIMIT_NAME_BYTES_MAX + 1]; /* the home shard's database */
@@ -119,9 +119,14 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  *   [GROUP, [op…]]                                  all or nothing, on this shard alone
  *   [PREPARE, txn, home, locks, [op…]]              promise, durably, that the ops can be applied
  *   [DECIDE, txn, [participant…], [op…]]            home: apply and record the decision; the commit of the whole
- *   [RESOLVE, txn, commit]                          apply or drop what was prepared; one that is not there is done
- * already [FORGET, txn]                                   drop the decision an op is [INSERT, table, flags, row]
- * (numbers for updates and deletes are kept free). */
+ *   [RESOLVE, txn, commit]                          apply or drop what was prepared; an absent one is done already
+ *   [FORGET, txn]                                   drop the decision
+ *
+ * an op is [INSERT, table, flags, row]   (numbers for updates and deletes are kept free)
+ *
+ * A write that is answered with an error had no effect and has not consumed its number: the same bytes may be sent
+ * again. ERROR_CONFLICT is a batch out of order (its number is not the last one's successor, and no answer of it is
+ * kept); ERROR_UNAVAILABLE and ERROR_IO are the shard's environment (WAL limit, full disk). */
 enum wire_entry_kind {
     WIRE_ENTRY_INSERT = 1,
     WIRE_ENTRY_GROUP = 4,
@@ -172,10 +177,11 @@ bool wire_put_forget(struct buffer *entries, uint64_t txn);
 /* [batch number, array of `entry_count`: the entries' bytes follow. */
 bool wire_put_write(struct buffer *message, uint64_t batch, uint32_t entry_count);
 
-/* answer: [batch, [decode ns, apply ns, commit ns], [[entry, op, code, table, constraint, text]…], [entry, op, entry,
- * op, …]] the failures, and the ops that were there already with the same values; each list ascending. An entry that
- * fails has no effect as a whole; its failure names the op (0 for entries without). What the shard stores in
- * _sheaf_applied is this body; a repeated batch answers with it. */
+/* answer: [batch, [decode ns, apply ns, commit ns], [[entry, op, code, table, constraint, text]…],
+ *          [entry, op, entry, op, …]]
+ * the failures, and the ops that were there already with the same values; each list ascending. An entry that fails has
+ * no effect as a whole; its failure names the op (0 for entries without). What the shard stores in _sheaf_applied is
+ * this body, with a commit time of 0 since it is written before the commit; a repeated batch answers with it. */
 struct wire_failure {
     uint32_t entry;
     uint32_t op;
@@ -206,6 +212,8 @@ bool wire_results_same(struct wire_write_results *results, uint32_t entry, uint3
 bool wire_put_write_answer(struct buffer *message, uint64_t batch, uint64_t decode_ns, uint64_t apply_ns,
                            uint64_t commit_ns, const struct wire_write_results *results);
 void wire_results_release(struct wire_write_results *results);
+/* Puts the commit's time, which is known last, into a finished body at `at` of `message`. */
+void wire_set_commit_ns(struct buffer *message, size_t at, uint64_t commit_ns);
 
 /* exists: [table, key, count, [value…]] values of `count` keys one after the other, each with the key's column count
  * answer: [blob] one byte a key, 0 or 1, in order. A key with a NULL does not exist. */
@@ -227,7 +235,7 @@ struct wire_keys {
     table_id table;
     bool has_after;
     int64_t after;
-    uint32_t limit; /* at most WIRE_KEYS_MAX */
+    uint32_t limit; /* 1 to WIRE_KEYS_MAX */
 };
 #define WIRE_KEYS_MAX 262144u
 bool wire_put_keys(struct buffer *message, const struct wire_keys *keys);
@@ -242,9 +250,10 @@ bool wire_put_keys_answer(struct buffer *message, uint64_t batch, bool complete,
 bool wire_get_keys_answer(struct cursor *body, struct wire_keys_answer *ret_answer, struct error *error);
 int64_t wire_key_at(const struct wire_keys_answer *answer, uint32_t i);
 
-/* scan: [table, limit, [value…] after]   rows in key order (primary key, else rowid), after the given key (empty: from
- * the start) answer: [[row…], [value…] next]  rows in wire form, every column incl. generated; next is empty at the
- * end. A page also ends at 4 MiB. */
+/* scan: [table, limit, [value…] after]   rows in key order (primary key, else rowid), after the given key
+ *                                         (empty: from the start)
+ * answer: [[row…], [value…] next]        rows in wire form, every column incl. generated; next is empty at the end
+ * A page also ends at 4 MiB. */
 struct wire_scan {
     table_id table;
     uint32_t limit;
@@ -288,6 +297,7 @@ bool wire_get_stats_answer(struct cursor *body, struct wire_stats *ret_stats, st
 
 /* An empty body: stats, ping, stop, and the answer of stop. */
 bool wire_put_nothing(struct buffer *message);
+bool wire_get_nothing(struct cursor *body, struct error *error);
 /* ping answer: [progress]  a counter that moves while the shard's main thread does. */
 bool wire_put_ping_answer(struct buffer *message, uint64_t progress);
 bool wire_get_ping_answer(struct cursor *body, uint64_t *ret_progress, struct error *error);

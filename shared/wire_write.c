@@ -196,11 +196,33 @@ void wire_results_release(struct wire_write_results *results)
     *results = (struct wire_write_results){0};
 }
 
+/* Always the 9-byte form, so that the time of a commit can be put in later. */
+static bool pack_time(struct buffer *message, uint64_t time_ns)
+{
+    uint8_t bytes[9] = {0xcf};
+    for (unsigned i = 0; i < 8; i++)
+        bytes[1 + i] = (uint8_t)(time_ns >> (56 - 8 * i));
+    return pack_raw(message, bytes, sizeof bytes);
+}
+
+void wire_set_commit_ns(struct buffer *message, size_t at, uint64_t commit_ns)
+{
+    struct cursor body = cursor_over(message->bytes + at, message->len - at);
+    uint32_t items;
+    uint64_t number;
+    if (!cursor_array(&body, &items) || !cursor_uint(&body, &number) || !cursor_array(&body, &items) ||
+        !cursor_uint(&body, &number) || !cursor_uint(&body, &number) || cursor_left(&body) < 9 || *body.at != 0xcf)
+        panic("a write's answer that was just made cannot be read");
+    uint8_t *bytes = message->bytes + (body.at - message->bytes);
+    for (unsigned i = 0; i < 8; i++)
+        bytes[1 + i] = (uint8_t)(commit_ns >> (56 - 8 * i));
+}
+
 bool wire_put_write_answer(struct buffer *message, uint64_t batch, uint64_t decode_ns, uint64_t apply_ns,
                            uint64_t commit_ns, const struct wire_write_results *results)
 {
     return pack_array(message, 4) && pack_uint(message, batch) && pack_array(message, 3) &&
-           pack_uint(message, decode_ns) && pack_uint(message, apply_ns) && pack_uint(message, commit_ns) &&
+           pack_time(message, decode_ns) && pack_time(message, apply_ns) && pack_time(message, commit_ns) &&
            pack_array(message, results->failure_count) &&
            pack_raw(message, results->failures.bytes, results->failures.len) &&
            pack_array(message, 2 * results->same_count) && pack_raw(message, results->same.bytes, results->same.len);

@@ -426,10 +426,10 @@ static void nothing_outlives_close(void **state)
 static void close_may_come_at_any_moment(void **state)
 {
     (void)state;
-    for (int i = 0; i < 20; i++) {
-        struct bench bench = bench_of(2, i % 2 ? "echo" : "exits");
+    for (int i = 0; i < 200; i++) { /* spread over a start's whole length */
+        struct bench bench = bench_of(2, i % 8 ? "echo" : "exits");
         struct links *links = opened(&bench);
-        usleep((useconds_t)(i * 700));
+        usleep((useconds_t)(i * 37 % 12000));
         links_close(links);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     }
