@@ -266,6 +266,7 @@ static void table_release(struct schema_table *table)
     for (uint16_t i = 0; i < table->column_count; i++) {
         free(table->columns[i].name);
         free(table->columns[i].declared_type);
+        free(table->columns[i].default_text);
     }
     for (uint16_t i = 0; i < table->key_count; i++) {
         free(table->keys[i].columns);

@@ -80,6 +80,8 @@ static bool read_column(struct schema_table *table, sqlite3 *memory, sqlite3_stm
     column->affinity = affinity_of(column->declared_type, table->strict);
     column->not_null = sqlite3_column_int(info, 3) != 0;
     column->has_default = sqlite3_column_type(info, 4) != SQLITE_NULL;
+    if (column->has_default && !(column->default_text = copy_text(info, 4)))
+        return no_memory(error);
     column->key_position = (uint16_t)sqlite3_column_int(info, 5);
     column->generated = sqlite3_column_int(info, 6) > 1; /* hidden: 2 virtual, 3 stored */
     column->declared_blob = strcasestr(column->declared_type, "BLOB") != NULL;

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "assign.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+
+struct counter {
+    bool seen;
+    int64_t highest;
+};
+
+struct assign {
+    const struct schema *schema;
+    struct affinity_scratch *scratch;
+    struct counter *counters; /* per table */
+    uint8_t **wanted;         /* per table and column: its DEFAULT is needed here; NULL when there is no such column */
+    sqlite3 *memory;          /* computes DEFAULTs */
+    struct buffer kept;       /* bytes of the defaults of the last row */
+};
+
+static bool is_key_column(const struct schema *schema, const struct schema_table *table, uint16_t column)
+{
+    for (uint16_t k = 0; k < table->key_count; k++)
+        for (uint16_t i = 0; i < table->keys[k].column_count; i++)
+            if (table->keys[k].columns[i] == column)
+                return true;
+    for (uint16_t r = 0; r < table->reference_count; r++) {
+        const struct schema_reference *reference = &schema->references[table->references[r]];
+        for (uint16_t i = 0; i < reference->column_count; i++)
+            if (reference->child_columns[i] == column)
+                return true;
+    }
+    return false;
+}
+
+static bool find_defaults(struct assign *assign, table_id id)
+{
+    const struct schema_table *table = &assign->schema->tables[id];
+    for (uint16_t c = 0; c < table->column_count; c++) {
+        if (!table->columns[c].default_text || c == table->rowid_column || !is_key_column(assign->schema, table, c))
+            continue;
+        if (!assign->wanted[id] && !(assign->wanted[id] = calloc(table->column_count, 1)))
+            return false;
+        assign->wanted[id][c] = 1;
+    }
+    return true;
+}
+
+struct assign *assign_new(const struct schema *schema, struct affinity_scratch *scratch, struct error *error)
+{
+    struct assign *assign = calloc(1, sizeof *assign);
+    bool ok = assign && (assign->counters = calloc((size_t)schema->table_count + 1, sizeof *assign->counters)) &&
+              (assign->wanted = calloc((size_t)schema->table_count + 1, sizeof *assign->wanted));
+    if (assign) {
+        assign->schema = schema;
+        assign->scratch = scratch;
+    }
+    for (table_id t = 0; ok && t < schema->table_count; t++)
+        ok = find_defaults(assign, t);
+    if (ok && sqlite3_open_v2(":memory:", &assign->memory,
+                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK)
+        return assign;
+    error_set(error, ERROR_INTERNAL, "out of memory");
+    assign_free(assign);
+    return NULL;
+}
+
+void assign_free(struct assign *assign)
+{
+    if (!assign)
+        return;
+    for (table_id t = 0; assign->wanted && t < assign->schema->table_count; t++)
+        free(assign->wanted[t]);
+    free(assign->wanted);
+    free(assign->counters);
+    sqlite3_close(assign->memory);
+    buffer_release(&assign->kept);
+    free(assign);
+}
+
+void assign_seen(struct assign *assign, table_id table, int64_t rowid)
+{
+    struct counter *counter = &assign->counters[table];
+    if (!counter->seen || rowid > counter->highest)
+        *counter = (struct counter){true, rowid};
+}
+
+static bool next_key(struct assign *assign, table_id id, int64_t *ret_key, struct error *error)
+{
+    struct counter *counter = &assign->counters[id];
+    const struct schema_table *table = &assign->schema->tables[id];
+    if (counter->seen && counter->highest == INT64_MAX) {
+        error_set(error, ERROR_TOO_LARGE, "%s: no %s is left above %lld", table->name,
+                  table->columns[table->rowid_column].name, (long long)INT64_MAX);
+        return error_about(error, table->name, table->columns[table->rowid_column].name);
+    }
+    int64_t key = counter->seen ? counter->highest + 1 : 1;
+    if (table->autoincrement && key < 1)
+        key = 1;
+    *counter = (struct counter){true, key};
+    *ret_key = key;
+    return true;
+}
+
+/* Copies text and blobs, whose bytes end with their statement. */
+static bool take_result(struct assign *assign, sqlite3_stmt *statement, struct value *ret_value)
+{
+    size_t len = (size_t)sqlite3_column_bytes(statement, 0);
+    switch (sqlite3_column_type(statement, 0)) {
+    case SQLITE_INTEGER:
+        *ret_value = value_integer(sqlite3_column_int64(statement, 0));
+        return true;
+    case SQLITE_FLOAT:
+        *ret_value = value_real(sqlite3_column_double(statement, 0));
+        return true;
+    case SQLITE_NULL:
+        *ret_value = value_null();
+        return true;
+    case SQLITE_TEXT:
+        *ret_value = value_text(NULL, len);
+        return buffer_put(&assign->kept, sqlite3_column_text(statement, 0), len);
+    default:
+        *ret_value = value_blob(NULL, len);
+        return buffer_put(&assign->kept, sqlite3_column_blob(statement, 0), len);
+    }
+}
+
+static bool compute(struct assign *assign, const struct schema_table *table, const struct schema_column *column,
+                    struct value *ret_value, struct error *error)
+{
+    struct buffer sql = {0};
+    sqlite3_stmt *statement = NULL;
+    bool ok =
+        buffer_put_text(&sql, "SELECT (") && buffer_put_text(&sql, column->default_text) &&
+        buffer_put_text(&sql, ")") &&
+        sqlite3_prepare_v2(assign->memory, (const char *)sql.bytes, (int)sql.len, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW && take_result(assign, statement, ret_value);
+    if (!ok) {
+        error_set(error, ERROR_INTERNAL, "%s.%s: its DEFAULT cannot be computed: %s", table->name, column->name,
+                  sqlite3_errmsg(assign->memory));
+        error_about(error, table->name, column->name);
+    }
+    sqlite3_finalize(statement);
+    buffer_release(&sql);
+    return ok;
+}
+
+static bool add_defaults(struct assign *assign, table_id id, struct value *values, struct assigned *assigned,
+                         struct error *error)
+{
+    const struct schema_table *table = &assign->schema->tables[id];
+    const uint8_t *wanted = assign->wanted[id];
+    buffer_clear(&assign->kept);
+    bool filled[LIMIT_COLUMNS_MAX] = {0};
+    for (uint16_t c = 0; c < table->column_count; c++) {
+        if (!wanted[c] || values[c].type != VALUE_ABSENT)
+            continue;
+        if (!compute(assign, table, &table->columns[c], &values[c], error))
+            return false;
+        filled[c] = assigned->rewritten = true;
+    }
+    const char *bytes = (const char *)assign->kept.bytes; /* which moves no more */
+    for (uint16_t c = 0; c < table->column_count; c++)
+        if (filled[c] && (values[c].type == VALUE_TEXT || values[c].type == VALUE_BLOB)) {
+            values[c].bytes = bytes;
+            bytes += values[c].len;
+        }
+    return true;
+}
+
+bool assign_row(struct assign *assign, table_id table, struct value *values, struct assigned *ret_assigned,
+                struct error *error)
+{
+    const struct schema_table *t = &assign->schema->tables[table];
+    *ret_assigned = (struct assigned){0};
+    if (assign->wanted[table] && !add_defaults(assign, table, values, ret_assigned, error))
+        return false;
+    if (t->rowid_column == SCHEMA_NONE)
+        return true;
+    struct value *key = &values[t->rowid_column];
+    if (key->type == VALUE_NULL || key->type == VALUE_ABSENT) {
+        if (!next_key(assign, table, &ret_assigned->rowid, error))
+            return false;
+        *key = value_integer(ret_assigned->rowid);
+        ret_assigned->has_rowid = ret_assigned->rewritten = ret_assigned->key_assigned = true;
+        return true;
+    }
+    ret_assigned->has_rowid = affinity_as_rowid(assign->scratch, key, &ret_assigned->rowid);
+    if (ret_assigned->has_rowid)
+        assign_seen(assign, table, ret_assigned->rowid);
+    return true;
+}

@@ -1,0 +1,72 @@
+/* batcher.h - collects the writes of one shard into numbered batches and brings each member its outcome.
+ *
+ * Group commit without timers: while a batch is in flight what comes collects; a batch goes when none is in flight, or
+ * when it is full (LIMIT_BATCH_ROWS_SOFT, LIMIT_BATCH_BYTES_SOFT) and fewer than batches_in_flight are. An entry is
+ * never split. A batch that the shard refuses as a whole has not consumed its number: its members are told, the ones
+ * behind it, which then come out of order, are numbered anew and sent again. Engine thread only. */
+#ifndef SHEAF_BATCHER_H
+#define SHEAF_BATCHER_H
+
+#include "peer.h"
+
+struct batch_member;
+
+struct batch_member_kind {
+    /* Op number `op` of the entry was there already with the same values. Comes before `settled`. */
+    void (*same)(struct batch_member *member, uint32_t op);
+    /* Applied (error NULL), or refused without effect: op number `op` is the reason. */
+    void (*settled)(struct batch_member *member, uint32_t op, const struct error *error);
+    /* Was sent, and no answer came for as long as an operation waits. `settled` may still come later. */
+    void (*overdue)(struct batch_member *member, const struct error *error);
+};
+
+/* Embedded in whoever has an entry in a batch. */
+struct batch_member {
+    const struct batch_member_kind *kind;
+};
+
+struct batch {
+    struct ask ask;
+    struct batcher *batcher;
+    struct batch *next;
+    uint64_t number;
+    uint64_t sent_ns;
+    bool overdue; /* its members have been told */
+    uint32_t count, capacity;
+    struct batch_member **members; /* one an entry; NULL: nobody wants to know */
+};
+
+struct batcher {
+    struct engine *engine;
+    struct peer *peer;
+    uint64_t next_number;
+    struct batch *first, *last;           /* not sent; the last may still grow */
+    struct batch *first_sent, *last_sent; /* in flight */
+    uint32_t sent;
+    bool rewinding; /* a batch was refused: nothing is sent until those behind it have come back */
+    uint64_t rewind_to;
+    struct batch *first_again, *last_again; /* of those: to be sent again */
+    struct batch *free;
+};
+
+void batcher_init(struct batcher *batcher, struct engine *engine, struct peer *peer);
+void batcher_release(struct batcher *batcher);
+
+/* The number of the last batch that the shard has applied. Before anything is sent. */
+void batcher_start(struct batcher *batcher, uint64_t last_batch);
+
+/* A row as an entry of its own. False: out of memory. */
+bool batcher_row(struct batcher *batcher, struct batch_member *member, table_id table, unsigned flags,
+                 const uint8_t *row, size_t row_len);
+
+/* Where an entry of about `bytes` is written; batcher_added follows, or nothing when writing failed (`len` put back).
+ */
+struct buffer *batcher_room(struct batcher *batcher, size_t bytes);
+bool batcher_added(struct batcher *batcher, struct batch_member *member);
+
+/* Sends what may go. After each round of the loop. */
+void batcher_pump(struct batcher *batcher);
+void batcher_tick(struct batcher *batcher);
+bool batcher_is_idle(const struct batcher *batcher);
+
+#endif

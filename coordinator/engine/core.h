@@ -1,0 +1,84 @@
+/* core.h - the engine's state, as its parts see it. All of it belongs to the engine's thread once that runs. */
+#ifndef SHEAF_CORE_H
+#define SHEAF_CORE_H
+
+#include "affinity.h"
+#include "assign.h"
+#include "engine.h"
+#include "links.h"
+#include "locks.h"
+#include "log.h"
+#include "mailbox.h"
+#include "presence.h"
+#include "rowkeys.h"
+
+#include <pthread.h>
+
+struct peer;
+struct batcher;
+struct references;
+struct task;
+struct transaction;
+struct recovery;
+
+struct engine {
+    /* given at the start, then only read */
+    const struct schema *schema;
+    struct limits limits;
+    const char *cluster;
+    struct buffer placement; /* as text */
+    bool first_use;
+    void (*log)(void *context, int level, database_id database, const char *text);
+    void *log_context;
+    bool log_ops; /* each operation's outcome, at debug level */
+
+    struct mailbox *mailbox;
+    struct links *links;
+    pthread_t thread;
+
+    uint64_t epoch;
+    uint64_t coordinator; /* random id of this life */
+    uint64_t now_ns;      /* of the present round of the loop */
+    uint64_t requests;    /* counted up: each ask's number */
+    uint64_t transactions_begun;
+    bool serving;  /* recovery is over */
+    bool stopping; /* nothing new comes */
+    struct recovery *recovery;
+
+    struct peer *peers;       /* per database */
+    struct batcher *batchers; /* likewise */
+    struct locks *locks;
+    struct presence *presence;
+    struct rowkeys *rowkeys;
+    struct assign *assign;
+    struct affinity_scratch *scratch;
+    struct references *references;
+
+    struct submission *first_waiting, *last_waiting; /* not begun yet: engine_ops_max is reached */
+    uint32_t waiting_from;                           /* how far the first of them has been begun */
+    int64_t ops_active;                              /* begun and not answered */
+    struct task *free_tasks;
+    struct task *first_task, *last_task; /* active, in order of their beginning */
+    struct transaction *transactions;    /* active */
+
+    struct value *values; /* one row's */
+    struct value *other_values;
+    struct lock_want *wants; /* one row's */
+    struct buffer head;      /* of a message */
+    uint64_t batch_sent_ns;  /* of the batch whose answer is being read */
+    struct engine_metrics metrics;
+};
+
+/* To the log, if there is one. `database` may be SCHEMA_NONE. */
+void engine_say(struct engine *engine, int level, database_id database, const char *text);
+
+/* One more operation of a submission has its outcome: answers it when that was the last. */
+void engine_answered(struct engine *engine, struct submission *submission);
+
+/* The one-line fate of an operation, at debug level. */
+void engine_say_op(struct engine *engine, const struct op *op);
+
+/* The operation is refused; the first error stays. */
+void op_refuse(struct op *op, const struct error *error);
+
+#endif

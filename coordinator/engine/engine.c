@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine.h"
+
+#include "batcher.h"
+#include "clock.h"
+#include "core.h"
+#include "peer.h"
+#include "recovery.h"
+#include "references.h"
+#include "task.h"
+#include "transaction.h"
+
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define TICK_MS 100
+#define OPS_PER_CLOCK 256u /* operations begun between two looks at the clock */
+
+/* What engine_start waits for. */
+struct start {
+    sem_t over;
+    struct error error; /* code NONE: it serves */
+};
+
+struct metrics_request {
+    sem_t over;
+    struct engine_metrics *metrics;
+    bool ok;
+};
+
+/* The engine and what only its start and end need. */
+struct running {
+    struct engine engine; /* first */
+    struct start *start;
+    uint64_t ticked_ns;
+};
+
+static struct running *running_of(struct engine *engine)
+{
+    return (struct running *)(void *)engine;
+}
+
+/* ---- for the parts ---- */
+
+void engine_say(struct engine *engine, int level, database_id database, const char *text)
+{
+    if (engine->log)
+        engine->log(engine->log_context, level, database, text);
+}
+
+void engine_say_op(struct engine *engine, const struct op *op)
+{
+    static const char *const outcomes[] = {"pending", "accepted", "already there", "refused"};
+    struct error line; /* for its escaping */
+    const struct schema_table *table = &engine->schema->tables[op->table];
+    error_set(&line, ERROR_NONE, "row of %s at %llu: %s%s%s", table->name, (unsigned long long)op->position,
+              outcomes[op->result], op->error ? ": " : "", op->error ? op->error->text : "");
+    engine_say(engine, LOG_LEVEL_DEBUG, table->database, line.text);
+}
+
+void op_refuse(struct op *op, const struct error *error)
+{
+    op->result = OP_REFUSED;
+    if (op->error)
+        return;
+    op->error = malloc(sizeof *error);
+    if (!op->error)
+        panic("out of memory for a refusal: %s", error->text);
+    *op->error = *error;
+}
+
+/* `slot` of the first operation counts those without outcome. */
+void engine_answered(struct engine *engine, struct submission *submission)
+{
+    engine->ops_active--;
+    if (--submission->ops[0].slot == 0)
+        submission->finished(submission);
+}
+
+/* ---- submissions ---- */
+
+static void begin_waiting(struct engine *engine)
+{
+    uint32_t begun = 0;
+    while (engine->first_waiting && engine->ops_active < engine->limits.engine_ops_max) {
+        struct submission *submission = engine->first_waiting;
+        uint32_t from = engine->waiting_from, count = submission->count;
+        bool all = submission->atomic || from + 1 >= count;
+        /* an atomic one larger than all that may be active goes alone */
+        if (submission->atomic && engine->ops_active > 0 && engine->ops_active + count > engine->limits.engine_ops_max)
+            return;
+        if (from == 0) {
+            submission->ops[0].slot = count;
+            if (submission->parsed_ns == 0)
+                submission->parsed_ns = engine->now_ns;
+        }
+        if (all) {
+            engine->first_waiting = submission->next;
+            if (!engine->first_waiting)
+                engine->last_waiting = NULL;
+        }
+        engine->waiting_from = all ? 0 : from + 1;
+        engine->ops_active += submission->atomic ? count : 1;
+        if (submission->atomic)
+            transaction_begin(engine, submission);
+        else
+            task_begin(engine, submission, &submission->ops[from]);
+        if (++begun % OPS_PER_CLOCK == 0)
+            engine->now_ns = clock_monotonic_ns();
+    }
+}
+
+static void take_submissions(struct engine *engine, struct submission *list)
+{
+    while (list) {
+        struct submission *submission = list;
+        list = list->next;
+        submission->next = NULL;
+        if (submission->count == 0) {
+            submission->finished(submission);
+            continue;
+        }
+        if (engine->last_waiting)
+            engine->last_waiting->next = submission;
+        else
+            engine->first_waiting = submission;
+        engine->last_waiting = submission;
+    }
+}
+
+/* ---- questions ---- */
+
+struct question {
+    struct ask ask;
+    struct query *query;
+};
+
+static void question_answered(struct ask *ask, struct cursor *body, const struct error *refusal)
+{
+    struct question *question = ask->context;
+    struct query *query = question->query;
+    query->ok = body && buffer_put(&query->answer, body->at, cursor_left(body));
+    if (refusal)
+        query->error = *refusal;
+    else if (!query->ok)
+        error_set(&query->error, ERROR_INTERNAL, "out of memory");
+    buffer_release(&question->ask.body);
+    free(question);
+    query->finished(query);
+}
+
+static void take_query(struct engine *engine, struct query *query)
+{
+    struct question *question = calloc(1, sizeof *question);
+    if (!question) {
+        query->ok = false;
+        error_set(&query->error, ERROR_INTERNAL, "out of memory");
+        query->finished(query);
+        return;
+    }
+    question->query = query;
+    question->ask.kind = query->kind;
+    question->ask.answered = question_answered;
+    question->ask.context = question;
+    buffer_move(&question->ask.body, &query->ask);
+    buffer_clear(&query->answer);
+    peer_ask(&engine->peers[query->database], &question->ask);
+}
+
+static void take_metrics(struct engine *engine, struct metrics_request *request)
+{
+    size_t size = engine->metrics.count * sizeof *engine->metrics.databases;
+    request->metrics->count = engine->metrics.count;
+    request->metrics->busy_ns = clock_thread_cpu_ns();
+    request->metrics->databases = malloc(size);
+    request->ok = request->metrics->databases != NULL;
+    if (request->ok)
+        memcpy(request->metrics->databases, engine->metrics.databases, size);
+    sem_post(&request->over);
+}
+
+/* ---- the loop ---- */
+
+static void start_ended(struct engine *engine, const struct error *error)
+{
+    struct start *start = running_of(engine)->start;
+    running_of(engine)->start = NULL;
+    engine->serving = !error;
+    engine->stopping |= error != NULL;
+    if (error)
+        start->error = *error;
+    sem_post(&start->over);
+}
+
+static void take_mail(struct engine *engine, struct mail *mail)
+{
+    switch (mail->kind) {
+    case MAIL_LINK:
+        peer_event(&engine->peers[mail->link.database], &mail->link);
+        if (!engine->serving)
+            recovery_event(engine->recovery, &mail->link);
+        return;
+    case MAIL_QUERY:
+        take_query(engine, mail->query);
+        return;
+    case MAIL_METRICS:
+        take_metrics(engine, mail->metrics);
+        return;
+    case MAIL_STOP:
+        engine->stopping = true;
+        return;
+    }
+}
+
+/* Everything that can go on without a new event. */
+static void go_on(struct engine *engine)
+{
+    struct lock_owner *owner;
+    do {
+        begin_waiting(engine);
+        while ((owner = locks_next_granted(engine->locks)))
+            owner->granted(owner);
+    } while (engine->first_waiting && engine->ops_active == 0);
+    references_pump(engine->references);
+    for (database_id d = 0; d < engine->schema->database_count; d++)
+        batcher_pump(&engine->batchers[d]);
+}
+
+static void tick(struct engine *engine)
+{
+    running_of(engine)->ticked_ns = engine->now_ns;
+    for (database_id d = 0; d < engine->schema->database_count; d++) {
+        peer_tick(&engine->peers[d]);
+        batcher_tick(&engine->batchers[d]);
+    }
+    task_tick(engine);
+    transaction_tick(engine);
+}
+
+static bool is_busy(const struct engine *engine)
+{
+    return engine->first_waiting || engine->ops_active > 0 || engine->first_task || transaction_any_busy(engine);
+}
+
+/* What was submitted has been answered; what is only being cleaned up is left to the next start. */
+static bool is_over(const struct engine *engine)
+{
+    return engine->stopping &&
+           (!engine->serving || (!engine->first_waiting && engine->ops_active == 0 && !transaction_any_busy(engine)));
+}
+
+static void *run(void *context)
+{
+    struct engine *engine = context;
+    while (!is_over(engine)) {
+        struct mail *mails;
+        struct submission *submissions;
+        bool watch = !engine->serving || is_busy(engine) || engine->transactions;
+        for (database_id d = 0; d < engine->schema->database_count; d++)
+            watch |= engine->peers[d].first != NULL;
+        mailbox_take(engine->mailbox, watch ? TICK_MS : -1, &mails, &submissions);
+        engine->now_ns = clock_monotonic_ns();
+        while (mails) {
+            struct mail *next = mails->next;
+            take_mail(engine, mails);
+            mail_free(mails);
+            mails = next;
+            go_on(engine);
+        }
+        take_submissions(engine, submissions);
+        go_on(engine);
+        if (engine->serving && engine->now_ns - running_of(engine)->ticked_ns > (uint64_t)TICK_MS * 1000000u) {
+            tick(engine);
+            go_on(engine);
+        }
+    }
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static void heard(void *context, const struct link_event *event)
+{
+    struct engine *engine = context;
+    const struct mail mail = {.kind = MAIL_LINK, .link = *event};
+    mailbox_post(engine->mailbox, &mail);
+}
+
+static void engine_free(struct engine *engine)
+{
+    links_close(engine->links);
+    mailbox_free(engine->mailbox);
+    task_free_all(engine);
+    transaction_free_all(engine);
+    for (database_id d = 0; d < engine->schema->database_count; d++) {
+        if (engine->batchers)
+            batcher_release(&engine->batchers[d]);
+        if (engine->peers)
+            peer_release(&engine->peers[d]);
+    }
+    recovery_free(engine->recovery);
+    references_free(engine->references);
+    assign_free(engine->assign);
+    affinity_close(engine->scratch);
+    rowkeys_free(engine->rowkeys);
+    presence_free(engine->presence);
+    locks_free(engine->locks);
+    buffer_release(&engine->placement);
+    buffer_release(&engine->head);
+    free(engine->batchers);
+    free(engine->peers);
+    free(engine->values);
+    free(engine->other_values);
+    free(engine->wants);
+    engine_metrics_release(&engine->metrics);
+    free(running_of(engine));
+}
+
+static bool make_room(struct engine *engine)
+{
+    size_t columns = 1, wants = 1, databases = engine->schema->database_count;
+    for (table_id t = 0; t < engine->schema->table_count; t++) {
+        if (engine->schema->tables[t].column_count > columns)
+            columns = engine->schema->tables[t].column_count;
+        if (rowkeys_wants_max(engine->rowkeys, t) > wants)
+            wants = rowkeys_wants_max(engine->rowkeys, t);
+    }
+    engine->metrics.count = (uint16_t)databases;
+    return (engine->values = calloc(columns, sizeof *engine->values)) &&
+           (engine->other_values = calloc(columns, sizeof *engine->other_values)) &&
+           (engine->wants = calloc(wants, sizeof *engine->wants)) &&
+           (engine->peers = calloc(databases + 1, sizeof *engine->peers)) &&
+           (engine->batchers = calloc(databases + 1, sizeof *engine->batchers)) &&
+           (engine->metrics.databases = calloc(databases + 1, sizeof *engine->metrics.databases));
+}
+
+static bool make_parts(struct engine *engine, struct error *error)
+{
+    if (!(engine->mailbox = mailbox_new()) || !(engine->locks = locks_new()) ||
+        !(engine->presence = presence_new(engine->schema, (size_t)engine->limits.presence_bytes)) ||
+        !(engine->rowkeys = rowkeys_new(engine->schema)) || !(engine->references = references_new(engine)) ||
+        !(engine->recovery = recovery_new(engine, start_ended)) || !make_room(engine) ||
+        !schema_placement_text(engine->schema, &engine->placement))
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    if (!(engine->scratch = affinity_open(error)) ||
+        !(engine->assign = assign_new(engine->schema, engine->scratch, error)))
+        return false;
+    for (database_id d = 0; d < engine->schema->database_count; d++) {
+        peer_init(&engine->peers[d], engine, d);
+        batcher_init(&engine->batchers[d], engine, &engine->peers[d]);
+    }
+    return true;
+}
+
+static bool open_links(struct engine *engine, const struct engine_options *options, struct error *error)
+{
+    const struct links_options links = {.schema = options->schema,
+                                        .data = options->data,
+                                        .addresses = options->addresses,
+                                        .limits = options->limits,
+                                        .log_format = options->log_format,
+                                        .log_level = options->log_level,
+                                        .listener = heard,
+                                        .context = engine};
+    engine->links = links_open(&links, error);
+    return engine->links != NULL;
+}
+
+/* Runs the engine's thread until the start has succeeded or failed. */
+static bool start_thread(struct engine *engine, struct error *error)
+{
+    struct start start = {0};
+    running_of(engine)->start = &start;
+    if (sem_init(&start.over, 0, 0) != 0 || pthread_create(&engine->thread, NULL, run, engine) != 0)
+        return error_set(error, ERROR_INTERNAL, "the engine's thread cannot be started");
+    while (sem_wait(&start.over) != 0)
+        continue; /* EINTR: a signal is for others to see */
+    sem_destroy(&start.over);
+    if (start.error.code == ERROR_NONE)
+        return true;
+    pthread_join(engine->thread, NULL);
+    *error = start.error;
+    return false;
+}
+
+struct engine *engine_start(const struct engine_options *options, struct error *error)
+{
+    struct running *running = calloc(1, sizeof *running);
+    if (!running) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    struct engine *engine = &running->engine;
+    engine->schema = options->schema;
+    engine->limits = options->limits;
+    engine->cluster = options->cluster;
+    engine->first_use = options->first_use;
+    engine->log = options->log;
+    engine->log_context = options->log_context;
+    engine->log_ops = options->log_level && !strcmp(options->log_level, "debug");
+    engine->now_ns = clock_monotonic_ns();
+    bool ok = getrandom(&engine->coordinator, sizeof engine->coordinator, 0) == sizeof engine->coordinator ||
+              error_set(error, ERROR_INTERNAL, "no random bytes");
+    engine->coordinator >>= 1; /* SQLite's integers are signed */
+    if (ok && make_parts(engine, error) && open_links(engine, options, error) && start_thread(engine, error))
+        return engine;
+    engine_free(engine);
+    return NULL;
+}
+
+void engine_stop(struct engine *engine)
+{
+    if (!engine)
+        return;
+    const struct mail mail = {.kind = MAIL_STOP};
+    mailbox_post(engine->mailbox, &mail);
+    pthread_join(engine->thread, NULL);
+    engine_free(engine);
+}
+
+/* ---- from other threads ---- */
+
+void engine_submit(struct engine *engine, struct submission *submission)
+{
+    mailbox_submit(engine->mailbox, submission);
+}
+
+void engine_ask(struct engine *engine, struct query *query)
+{
+    const struct mail mail = {.kind = MAIL_QUERY, .query = query};
+    mailbox_post(engine->mailbox, &mail);
+}
+
+static void wait_over(sem_t *over)
+{
+    while (sem_wait(over) != 0)
+        continue; /* EINTR */
+    sem_destroy(over);
+}
+
+static void submission_over(struct submission *submission)
+{
+    sem_post(submission->context);
+}
+
+void engine_submit_and_wait(struct engine *engine, struct submission *submission)
+{
+    sem_t over;
+    if (sem_init(&over, 0, 0) != 0)
+        panic("no semaphore");
+    submission->finished = submission_over;
+    submission->context = &over;
+    engine_submit(engine, submission);
+    wait_over(&over);
+}
+
+static void query_over(struct query *query)
+{
+    sem_post(query->context);
+}
+
+bool engine_ask_and_wait(struct engine *engine, struct query *query)
+{
+    sem_t over;
+    if (sem_init(&over, 0, 0) != 0)
+        panic("no semaphore");
+    query->finished = query_over;
+    query->context = &over;
+    engine_ask(engine, query);
+    wait_over(&over);
+    return query->ok;
+}
+
+bool engine_metrics(struct engine *engine, struct engine_metrics *ret_metrics, struct error *error)
+{
+    struct metrics_request request = {.metrics = ret_metrics};
+    const struct mail mail = {.kind = MAIL_METRICS, .metrics = &request};
+    *ret_metrics = (struct engine_metrics){0};
+    if (sem_init(&request.over, 0, 0) != 0)
+        return error_set(error, ERROR_INTERNAL, "no semaphore");
+    mailbox_post(engine->mailbox, &mail);
+    wait_over(&request.over);
+    return request.ok || error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
+void engine_metrics_release(struct engine_metrics *metrics)
+{
+    free(metrics->databases);
+    *metrics = (struct engine_metrics){0};
+}

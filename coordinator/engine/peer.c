@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "peer.h"
+
+#include "links.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define NS_PER_MS 1000000u
+
+static const char *name_of(const struct peer *peer)
+{
+    return peer->engine->schema->databases[peer->database].name;
+}
+
+void peer_init(struct peer *peer, struct engine *engine, database_id database)
+{
+    *peer = (struct peer){.engine = engine, .database = database, .away_since_ns = engine->now_ns};
+    error_set(&peer->why, ERROR_UNAVAILABLE, "it has not been started yet");
+}
+
+void peer_release(struct peer *peer)
+{
+    wire_hello_answer_release(&peer->said);
+    buffer_release(&peer->hello.body);
+}
+
+void peer_error(const struct peer *peer, struct error *error)
+{
+    error_set(error, ERROR_UNAVAILABLE, "database %s is not available: %s", name_of(peer), peer->why.text);
+}
+
+bool peer_is_gone(const struct peer *peer)
+{
+    return peer->state != PEER_READY &&
+           peer->engine->now_ns - peer->away_since_ns > (uint64_t)peer->engine->limits.answer_ms * NS_PER_MS;
+}
+
+static void send(struct peer *peer, struct ask *ask)
+{
+    struct engine *engine = peer->engine;
+    struct wire_header header = {.kind = ask->kind,
+                                 .epoch = engine->epoch,
+                                 .coordinator = engine->coordinator,
+                                 .generation = peer->generation,
+                                 .request = ask->request};
+    buffer_clear(&engine->head);
+    ask->generation = peer->generation;
+    if (wire_put_request(&engine->head, &header) && buffer_put(&engine->head, ask->head, ask->head_len))
+        links_send(engine->links, peer->database, peer->generation, engine->head.bytes, engine->head.len,
+                   ask->body.bytes, ask->body.len);
+    else
+        panic("out of memory for the head of a message");
+}
+
+void peer_ask(struct peer *peer, struct ask *ask)
+{
+    ask->request = ++peer->engine->requests;
+    ask->asked_ns = peer->engine->now_ns;
+    ask->generation = 0;
+    ask->next = NULL;
+    if (peer->last)
+        peer->last->next = ask;
+    else
+        peer->first = ask;
+    peer->last = ask;
+    if (peer->state == PEER_READY)
+        send(peer, ask);
+}
+
+void peer_hello(struct peer *peer, bool claim,
+                void (*answered)(struct ask *ask, struct cursor *body, const struct error *refusal))
+{
+    struct engine *engine = peer->engine;
+    struct wire_hello hello = {.protocol = WIRE_PROTOCOL,
+                               .claim = claim,
+                               .cluster = engine->cluster,
+                               .cluster_len = strlen(engine->cluster),
+                               .database = name_of(peer),
+                               .database_len = strlen(name_of(peer)),
+                               .schema = engine->schema->text,
+                               .schema_len = strlen(engine->schema->text),
+                               .placement = (const char *)engine->placement.bytes,
+                               .placement_len = engine->placement.len};
+    peer->state = PEER_GREETING;
+    peer->hello.kind = WIRE_HELLO;
+    peer->hello.answered = answered;
+    peer->hello.context = peer;
+    peer->hello.request = ++engine->requests;
+    buffer_clear(&peer->hello.body);
+    if (!wire_put_hello(&peer->hello.body, &hello))
+        panic("out of memory for a hello");
+    send(peer, &peer->hello);
+}
+
+bool peer_take_hello(struct peer *peer, struct cursor *body, struct error *error)
+{
+    wire_hello_answer_release(&peer->said);
+    memset(&peer->said, 0, sizeof peer->said);
+    return wire_get_hello_answer(body, &peer->said, error);
+}
+
+void peer_is_ready(struct peer *peer)
+{
+    peer->state = PEER_READY;
+    for (struct ask *ask = peer->first; ask; ask = ask->next)
+        send(peer, ask);
+}
+
+static void refused(struct peer *peer, const struct error *why)
+{
+    peer->why = *why;
+    engine_say(peer->engine, LOG_LEVEL_ERROR, peer->database, why->text);
+}
+
+static void greeted_again(struct ask *ask, struct cursor *body, const struct error *refusal)
+{
+    struct peer *peer = ask->context;
+    (void)body;
+    if (refusal) {
+        refused(peer, refusal);
+        return;
+    }
+    engine_say(peer->engine, LOG_LEVEL_INFO, peer->database, "shard is back");
+    peer_is_ready(peer);
+}
+
+/* A claim creates what is missing, so first: is the file still there? */
+static void probed_again(struct ask *ask, struct cursor *body, const struct error *refusal)
+{
+    struct peer *peer = ask->context;
+    struct error error = {0};
+    if (refusal)
+        error = *refusal;
+    else if (peer_take_hello(peer, body, &error) && !peer->said.fresh) {
+        peer_hello(peer, true, greeted_again);
+        return;
+    } else if (!error.code)
+        error_set(&error, ERROR_UNAVAILABLE, "its file is missing or empty, and was not before");
+    refused(peer, &error);
+}
+
+static void lost(struct peer *peer, const struct link_event *event)
+{
+    if (peer->state != PEER_AWAY) {
+        peer->away_since_ns = peer->engine->now_ns;
+        if (event->kind == LINK_LOST)
+            engine_say(peer->engine, LOG_LEVEL_WARN, peer->database, event->error.text);
+    }
+    peer->state = PEER_AWAY;
+    peer->why = event->error;
+}
+
+static void settle(struct peer *peer, struct ask *before, struct ask *ask, struct cursor *body,
+                   const struct error *refusal)
+{
+    if (before)
+        before->next = ask->next;
+    else
+        peer->first = ask->next;
+    if (peer->last == ask)
+        peer->last = before;
+    ask->next = NULL;
+    ask->answered(ask, body, refusal);
+}
+
+static void message(struct peer *peer, const struct link_event *event)
+{
+    struct wire_header header;
+    struct error refusal, error;
+    struct cursor body;
+    bool done;
+    if (!wire_get_answer(event->bytes, event->len, &header, &done, &refusal, &body, &error)) {
+        engine_say(peer->engine, LOG_LEVEL_WARN, peer->database, error.text);
+        return;
+    }
+    if (header.generation != peer->generation || header.coordinator != peer->engine->coordinator)
+        return;
+    if (peer->state == PEER_GREETING && header.request == peer->hello.request) {
+        peer->hello.answered(&peer->hello, done ? &body : NULL, done ? NULL : &refusal);
+        return;
+    }
+    struct ask *before = NULL;
+    for (struct ask *ask = peer->first; ask; before = ask, ask = ask->next)
+        if (ask->request == header.request) {
+            settle(peer, before, ask, done ? &body : NULL, done ? NULL : &refusal);
+            return;
+        }
+}
+
+void peer_event(struct peer *peer, const struct link_event *event)
+{
+    switch (event->kind) {
+    case LINK_CONNECTED:
+        peer->state = PEER_CONNECTED;
+        peer->generation = event->generation;
+        if (peer->engine->serving)
+            peer_hello(peer, false, probed_again);
+        return;
+    case LINK_MESSAGE:
+        if (peer->state != PEER_AWAY)
+            message(peer, event);
+        return;
+    case LINK_LOST:
+    case LINK_FAILED:
+        lost(peer, event);
+        return;
+    }
+}
+
+void peer_tick(struct peer *peer)
+{
+    if (!peer_is_gone(peer))
+        return;
+    struct error error;
+    peer_error(peer, &error);
+    uint64_t waits = (uint64_t)peer->engine->limits.answer_ms * NS_PER_MS;
+    struct ask *before = NULL;
+    for (struct ask *ask = peer->first; ask;) {
+        struct ask *next = ask->next;
+        bool late = peer->engine->now_ns - ask->asked_ns > waits;
+        if (late && (ask->kind != WIRE_WRITE || ask->generation == 0))
+            settle(peer, before, ask, NULL, &error);
+        else
+            before = ask;
+        ask = next;
+    }
+}
+
+void peer_forget(struct peer *peer)
+{
+    peer->first = peer->last = NULL;
+}

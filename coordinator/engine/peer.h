@@ -1,0 +1,78 @@
+/* peer.h - one shard as the engine sees it: is it there, what was it asked, what did it answer.
+ *
+ * Asks are sent in the order in which they were given and kept until they are answered. When the connection is lost
+ * they stay; when it is back, the shard has said hello to this coordinator's epoch again, and all that is unanswered is
+ * sent once more, in order, byte for byte: a write carries its batch number, so what had been applied is answered from
+ * the shard's notes; everything else changes nothing. Engine thread only. */
+#ifndef SHEAF_PEER_H
+#define SHEAF_PEER_H
+
+#include "core.h"
+#include "wire.h"
+
+/* Owned by whoever asks, until `answered` was called. */
+struct ask {
+    enum wire_kind kind;
+    uint8_t head[16]; /* the body's first bytes; */
+    uint8_t head_len;
+    struct buffer body; /* and the rest of it */
+    /* `body` is NULL with a refusal: the shard's own, or ERROR_UNAVAILABLE when it was away for too long (never for a
+     * write that may have reached it: that one is kept until the shard is back). */
+    void (*answered)(struct ask *ask, struct cursor *body, const struct error *refusal);
+    void *context;
+
+    struct ask *next; /* the peer's own from here */
+    uint64_t request;
+    uint64_t asked_ns;
+    uint64_t generation; /* in which it was last sent; 0: not yet */
+};
+
+enum peer_state {
+    PEER_AWAY,
+    PEER_CONNECTED, /* no hello yet */
+    PEER_GREETING,  /* hello under way */
+    PEER_READY
+};
+
+struct peer {
+    struct engine *engine;
+    database_id database;
+    enum peer_state state;
+    uint64_t generation;
+    uint64_t away_since_ns;
+    struct ask hello;
+    struct wire_hello_answer said; /* the last answer to a hello */
+    struct ask *first, *last;      /* unanswered */
+    struct error why;              /* what ended the last connection, or refuses a new one */
+};
+
+void peer_init(struct peer *peer, struct engine *engine, database_id database);
+/* Every ask must have been answered or taken back. */
+void peer_release(struct peer *peer);
+
+void peer_ask(struct peer *peer, struct ask *ask);
+
+/* Says hello and gives the outcome to `answered`: of a peer that is PEER_CONNECTED, before it is READY. */
+void peer_hello(struct peer *peer, bool claim,
+                void (*answered)(struct ask *ask, struct cursor *body, const struct error *refusal));
+/* Reads an answer to it into `said`. */
+bool peer_take_hello(struct peer *peer, struct cursor *body, struct error *error);
+/* The hello with claim went well: sends what waits. */
+void peer_is_ready(struct peer *peer);
+
+/* What links has to say about it; does not take over the event. */
+void peer_event(struct peer *peer, const struct link_event *event);
+
+/* Refuses questions that have waited too long for a shard that is away. */
+void peer_tick(struct peer *peer);
+
+/* Whether it has been away for longer than an operation waits. */
+bool peer_is_gone(const struct peer *peer);
+
+/* "database users is not available: …" */
+void peer_error(const struct peer *peer, struct error *error);
+
+/* Everything that is unanswered is dropped without a word: the engine ends. */
+void peer_forget(struct peer *peer);
+
+#endif
