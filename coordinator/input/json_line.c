@@ -20,7 +20,7 @@ bool input_json_line(const struct schema *schema, const char *line, size_t len, 
     struct value values[LIMIT_COLUMNS_MAX];
     struct json_row json_row = {.values = values};
     struct input_record record;
-    table_id id;
+    table_id id = SCHEMA_NONE;
 
     if (len > LIMIT_ROW_BYTES_MAX)
         return error_set(error, ERROR_TOO_LARGE, "the record is longer than %d bytes", LIMIT_ROW_BYTES_MAX);
