@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that guards Sheaf: layout, warnings of two compilers, and all tests, twice where it pays: optimised, and under
-# ASan and UBSan (unit and differential tests). What CTest says last counts all of it.
+# ASan and UBSan (unit and differential tests, each as one test of the same run). What CTest says last counts all of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,6 +14,7 @@ configure() { # folder, compiler, options…
 }
 
 configure build gcc -DCMAKE_BUILD_TYPE=Release
+cmake -S . -B build -DSHEAF_ASAN_BUILD="$PWD/build/asan" >/dev/null
 configure build/clang clang -DCMAKE_BUILD_TYPE=Release
 configure build/asan gcc -DCMAKE_BUILD_TYPE=Debug -DSHEAF_SANITIZE=address,undefined
 for folder in build build/clang build/asan; do
