@@ -21,6 +21,7 @@ struct csv {
     size_t taken;            /* of the window, by the record that the caller has in hands */
     uint32_t taken_lines;
     bool skipping; /* the rest of a record that is too long */
+    bool headless; /* interrupted before its header was there: no record can be read */
 };
 
 /* A record in the window. BROKEN: `error` says why. */
@@ -212,7 +213,7 @@ static enum input_result read_record(struct csv *csv, struct buffer *rows, struc
 
 enum input_result csv_next(struct csv *csv, struct buffer *rows, struct input_record *ret_record, struct error *error)
 {
-    for (;;) {
+    while (!csv->headless) {
         switch (find_record(csv, ret_record, error)) {
         case FOUND_RECORD:
             if (is_blank(csv) && csv->columns.count > 1)
@@ -226,6 +227,7 @@ enum input_result csv_next(struct csv *csv, struct buffer *rows, struct input_re
             return INPUT_FAILED;
         }
     }
+    return INPUT_END;
 }
 
 static bool read_names(struct csv *csv, struct error *error)
@@ -262,8 +264,9 @@ static bool read_header(struct csv *csv, struct error *error)
         fine = read_names(csv, error);
         break;
     case FOUND_END:
-        if (!csv->source->ended)
-            return true; /* interrupted */
+        csv->headless = !csv->source->ended; /* interrupted */
+        if (csv->headless)
+            return true;
         record_refuse(error, csv->table, ERROR_PARSE, "the file is empty: it has no header");
         break;
     case FOUND_BROKEN:

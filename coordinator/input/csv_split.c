@@ -137,8 +137,6 @@ static enum csv_split_result after_quote(struct csv_split *split, const uint8_t 
     size_t end = at;
 
     if (!at_end && bytes[at] == '\r') {
-        if (at + 1 == len && !ended)
-            return CSV_SPLIT_MORE;
         at_end = at + 1 == len;
         feed = !at_end && bytes[at + 1] == '\n';
         at += at_end || feed;

@@ -38,8 +38,7 @@ enum input_format input_format_of_name(const char *name)
 
 enum input_format input_format_of_path(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    const char *dot = strrchr(slash ? slash : path, '.');
+    const char *dot = strrchr(path, '.'); /* of a directory: no format's name holds a slash */
 
     return dot ? input_format_of_name(dot + 1) : INPUT_FORMAT_NONE;
 }

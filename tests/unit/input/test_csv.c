@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "feed.h"
 
-#include "limits.h"
+#include "csv_split.h"
+#include "record.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -135,6 +136,21 @@ static void hex_is_read_for_columns_declared_blob_alone(void **state)
     feed_text(two, CSV, "id,name\n1,00ff\n", "2: 1|'00ff'\n");
 }
 
+static void hex_looks_at_its_own_digits_alone(void **state)
+{
+    uint8_t bytes[2];
+
+    (void)state;
+    assert_true(record_hex("aBcd", 4, bytes));
+    assert_memory_equal(bytes, "\xab\xcd", 2);
+    assert_false(record_hex("abcd", 3, bytes));
+    assert_false(record_hex("@0", 2, bytes));
+    assert_false(record_hex("0G", 2, bytes));
+    assert_false(record_hex("\x11"
+                            "0",
+                            2, bytes)); /* a digit but for the bit that folds case */
+}
+
 static void integers_beyond_a_double_stay_exact(void **state)
 {
     (void)state;
@@ -207,6 +223,20 @@ static void a_record_of_a_mebibyte_is_read_and_one_byte_more_is_too_large(void *
     free(bytes);
 }
 
+/* Its end comes into view a byte later each time, and with one line end before the other. */
+static void a_record_just_beyond_a_mebibyte_is_too_large_wherever_it_ends(void **state)
+{
+    static const char *const ends[] = {"\n2,b\n", "\r\n2,b\n", ",\n2,b\n", "\"\n2,b\n"};
+
+    (void)state;
+    for (size_t over = 1; over <= 12; over++)
+        for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+            expect_stretched("id,name\n1,", 'a', MIB - 2 + over, ends[i],
+                             "2: too_large t.: the record is longer than 1048576 bytes "
+                             "[1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa of 1048576...]\n"
+                             "3: 2|'b'\n");
+}
+
 static void a_huge_line_is_too_large_and_the_next_row_is_read(void **state)
 {
     (void)state;
@@ -252,9 +282,34 @@ static void many_records_cross_the_blocks_of_a_file_unharmed(void **state)
     buffer_release(&expected);
 }
 
-static bool always(void)
+/* Bytes lie behind the view when a record is longer than it. */
+static void what_lies_behind_the_view_is_not_seen(void **state)
 {
-    return true;
+    static const char bytes[] = "a,bcd\n\"x\"\n,,,,,,,,,,,,,,,,";
+    struct csv_field fields[4];
+
+    (void)state;
+    for (size_t len = 0; len <= 6; len++) {
+        struct csv_split split = {.fields = fields, .capacity = 4, .delimiter = ','};
+        csv_split_begin(&split);
+        enum csv_split_result result = csv_split_on(&split, (const uint8_t *)bytes, len, false);
+        assert_int_equal(result, len < 6 ? CSV_SPLIT_MORE : CSV_SPLIT_RECORD);
+        if (len == 6)
+            continue;
+        assert_int_equal(csv_split_on(&split, (const uint8_t *)bytes, len, true), CSV_SPLIT_RECORD);
+        assert_int_equal(split.end, len);
+        assert_int_equal(split.next, len);
+    }
+}
+
+/* True once, as when somebody takes note of the signal. */
+static bool once(void)
+{
+    static bool asked;
+    bool answer = !asked;
+
+    asked = true;
+    return answer;
 }
 
 static void an_interrupted_wait_ends_the_input(void **state)
@@ -268,8 +323,9 @@ static void an_interrupted_wait_ends_the_input(void **state)
 
     (void)state;
     assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "id,name\n1,a\n", 12), 12);
     snprintf(path, sizeof path, "/dev/fd/%d", fds[0]);
-    struct input *input = input_open(path, CSV, schema, 0, always, &error);
+    struct input *input = input_open(path, CSV, schema, 0, once, &error);
     assert_non_null(input);
     assert_int_equal(input_next(input, &rows, &record, &error), INPUT_END);
     input_close(input);
@@ -342,13 +398,16 @@ int main(void)
         cmocka_unit_test(text_that_is_not_utf8_or_holds_nul_is_refused_with_its_column),
         cmocka_unit_test(a_code_point_does_not_reach_over_a_delimiter),
         cmocka_unit_test(hex_is_read_for_columns_declared_blob_alone),
+        cmocka_unit_test(hex_looks_at_its_own_digits_alone),
         cmocka_unit_test(integers_beyond_a_double_stay_exact),
         cmocka_unit_test(tsv_is_csv_with_tabs),
         cmocka_unit_test(a_file_without_a_header_is_an_error),
         cmocka_unit_test(a_record_of_a_mebibyte_is_read_and_one_byte_more_is_too_large),
+        cmocka_unit_test(a_record_just_beyond_a_mebibyte_is_too_large_wherever_it_ends),
         cmocka_unit_test(a_huge_line_is_too_large_and_the_next_row_is_read),
         cmocka_unit_test(a_huge_quoted_field_is_too_large_and_reading_goes_on_at_its_second_line),
         cmocka_unit_test(many_records_cross_the_blocks_of_a_file_unharmed),
+        cmocka_unit_test(what_lies_behind_the_view_is_not_seen),
         cmocka_unit_test(an_interrupted_wait_ends_the_input),
         cmocka_unit_test(files_that_cannot_be_read_are_io),
         cmocka_unit_test(progress_counts_the_bytes_of_a_file),

@@ -139,6 +139,30 @@ static void a_big_record_is_too_large_and_the_next_is_read(void **state)
     free(bytes);
 }
 
+static void a_record_of_a_mebibyte_is_read_and_one_byte_more_is_too_large(void **state)
+{
+    static const size_t head = 8; /* a map of one, "b", a binary of 32-bit length */
+    char *bytes = calloc(1, MIB + 1 + sizeof ONE);
+
+    (void)state;
+    assert_non_null(bytes);
+    for (size_t over = 0; over <= 1; over++) {
+        size_t body = MIB + over - head, len = MIB + over;
+        memcpy(bytes,
+               "\x81\xa1"
+               "b\xc6",
+               4);
+        for (size_t i = 0; i < 4; i++)
+            bytes[4 + i] = (char)(body >> (24 - 8 * i));
+        memcpy(bytes + len, ONE, sizeof ONE - 1);
+        char *got = feed(table, MSGPACK, bytes, len + sizeof ONE - 1, len, FEED_WHOLE);
+        assert_memory_equal(got, over ? "1: too_large t.: the record is" : "1: -|-|x'000000000000000000000", 30);
+        assert_non_null(strstr(got, "\n2: 1|-|-|-\n"));
+        free(got);
+    }
+    free(bytes);
+}
+
 /* Every item of a million nested arrays is one byte: depth takes no memory either. */
 static void deep_nesting_is_refused_and_the_next_record_is_read(void **state)
 {
@@ -232,6 +256,7 @@ int main(void)
         cmocka_unit_test(after_a_byte_that_is_not_msgpack_no_record_can_be_found),
         cmocka_unit_test(a_promise_of_four_billion_items_takes_no_memory),
         cmocka_unit_test(a_big_record_is_too_large_and_the_next_is_read),
+        cmocka_unit_test(a_record_of_a_mebibyte_is_read_and_one_byte_more_is_too_large),
         cmocka_unit_test(deep_nesting_is_refused_and_the_next_record_is_read),
         cmocka_unit_test(every_head_is_measured),
     };
