@@ -141,22 +141,21 @@ static void a_big_record_is_too_large_and_the_next_is_read(void **state)
 
 static void a_record_of_a_mebibyte_is_read_and_one_byte_more_is_too_large(void **state)
 {
-    static const size_t head = 8; /* a map of one, "b", a binary of 32-bit length */
+    static const char head[] = "\x82\xa2id\xd3\0\0\0\0\0\0\0\x07\xa1"
+                               "b\xc6"; /* then a length of 32 bits */
+    size_t head_len = sizeof head - 1;
     char *bytes = calloc(1, MIB + 1 + sizeof ONE);
 
     (void)state;
     assert_non_null(bytes);
+    memcpy(bytes, head, head_len);
     for (size_t over = 0; over <= 1; over++) {
-        size_t body = MIB + over - head, len = MIB + over;
-        memcpy(bytes,
-               "\x81\xa1"
-               "b\xc6",
-               4);
+        size_t len = MIB + over, body = len - head_len - 4;
         for (size_t i = 0; i < 4; i++)
-            bytes[4 + i] = (char)(body >> (24 - 8 * i));
+            bytes[head_len + i] = (char)(body >> (24 - 8 * i));
         memcpy(bytes + len, ONE, sizeof ONE - 1);
         char *got = feed(table, MSGPACK, bytes, len + sizeof ONE - 1, len, FEED_WHOLE);
-        assert_memory_equal(got, over ? "1: too_large t.: the record is" : "1: -|-|x'000000000000000000000", 30);
+        assert_memory_equal(got, over ? "1: too_large t.: the record is" : "1: 7|-|x'000000000000000000000", 30);
         assert_non_null(strstr(got, "\n2: 1|-|-|-\n"));
         free(got);
     }
