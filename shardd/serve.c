@@ -106,11 +106,12 @@ static void received(void *context)
     receive_next(serve);
 }
 
+/* ADD_PRE, not ADD_POST: the first request may be here before that one, and its answer must not be dropped. */
 static void peer_changed(nng_pipe pipe, nng_pipe_ev event, void *context)
 {
     struct serve *serve = context;
     (void)pipe;
-    if (event == NNG_PIPE_EV_ADD_POST)
+    if (event == NNG_PIPE_EV_ADD_PRE)
         atomic_fetch_add(&serve->peers, 1);
     else if (event == NNG_PIPE_EV_REM_POST)
         atomic_fetch_sub(&serve->peers, 1);
@@ -466,7 +467,7 @@ static bool listen_on(struct serve *serve, const char *url, struct error *error)
     serve->listening = true;
     nng_socket_set_size(serve->socket, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES_MAX);
     nng_socket_set_ms(serve->socket, NNG_OPT_SENDTIMEO, SEND_TIMEOUT_MS);
-    nng_pipe_notify(serve->socket, NNG_PIPE_EV_ADD_POST, peer_changed, serve);
+    nng_pipe_notify(serve->socket, NNG_PIPE_EV_ADD_PRE, peer_changed, serve);
     nng_pipe_notify(serve->socket, NNG_PIPE_EV_REM_POST, peer_changed, serve);
     if ((result = nng_aio_alloc(&serve->receive, received, serve)) != 0 ||
         (result = nng_aio_alloc(&serve->pong, pong_sent, serve)) != 0 ||

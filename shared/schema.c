@@ -60,7 +60,7 @@ static bool place_tables(struct schema *schema, const struct schema_placement *p
 {
     for (size_t i = 0; placement && i < placement->count; i++)
         if (schema_find_table(schema, placement->entries[i].table, strlen(placement->entries[i].table)) == SCHEMA_NONE)
-            return error_set(error, ERROR_PARSE, "database %s: table %s is not in the schema",
+            return error_set(error, ERROR_UNKNOWN_TABLE, "database %s: table %s is not in the schema",
                              placement->entries[i].database, placement->entries[i].table);
     for (table_id id = 0; id < schema->table_count; id++) {
         struct schema_table *table = &schema->tables[id];

@@ -50,10 +50,11 @@ static bool take_own(void *context, size_t which, const char *argument, struct e
     }
 }
 
-static const char about[] = "Loads files into tables. All files of one call are one input: neither their order\n"
-                            "nor that of their rows matters, and rows may refer to later ones, even in circles.\n"
-                            "A refused row does not stop the others. A row that is there already with the same\n"
-                            "values is counted as such: the same load may be run again, also after a crash.\n";
+static const char about[] = "Loads files into tables. All files of one call are one input: neither their\n"
+                            "order nor that of their rows matters, and rows may refer to later ones, even in\n"
+                            "circles. A refused row does not stop the others. A row that is there already\n"
+                            "with the same values is counted as such: the same load may be run again, also\n"
+                            "after a crash.\n";
 static const char examples[] = "  coordinator load users=users.csv products=products.ndjson orders=orders.csv\n"
                                "  zcat orders.csv.gz | coordinator load --rejects refused.ndjson orders=-\n";
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "links.h"
 #include "log.h"
 #include "signals.h"
 
@@ -189,8 +190,11 @@ static bool choose_addresses(struct session *session, struct error *error)
     session->addresses = calloc(schema->database_count + 1u, sizeof *session->addresses);
     if (!session->addresses)
         return out_of_memory(error);
-    for (size_t i = 0; i < schema->database_count; i++)
+    for (size_t i = 0; i < schema->database_count; i++) {
         session->addresses[i] = config_address(&session->config, schema->databases[i].name);
+        if (session->addresses[i] && !links_address_valid(session->addresses[i], schema->databases[i].name, error))
+            return error_prefix(error, "%s: ", session->config.file);
+    }
     return true;
 }
 
@@ -227,7 +231,11 @@ static bool start_engine(struct session *session, const struct options *options,
                                           .log = log_engine,
                                           .log_context = session->schema};
     session->engine = engine_start(&engine, error);
-    return session->engine != NULL;
+    if (session->engine)
+        return true;
+    if (error->code != ERROR_INTERNAL) /* whatever is wrong with it, this database cannot be used now */
+        error->code = ERROR_UNAVAILABLE;
+    return false;
 }
 
 /* Every shard took the schema: from now on the directory is of this schema. */
@@ -270,6 +278,8 @@ bool session_open(struct session *session, const struct options *options, struct
     fine = fine && choose_schema(session, asked, &placement, error) && choose_addresses(session, error) &&
            identify(session, error) && start_engine(session, options, error) && claim(session, error);
     schema_placement_release(&placement);
+    if (!fine && error->code == ERROR_UNKNOWN_TABLE && session->config.file) /* only a placement names tables here */
+        error_prefix(error, "%s: ", session->config.file);
     if (!fine)
         session_close(session);
     return fine;

@@ -9,9 +9,12 @@
 #define NS_PER_MS 1000000u
 #define MEMBERS_START 256u
 
+static void shard_is_back(struct peer *peer);
+
 void batcher_init(struct batcher *batcher, struct engine *engine, struct peer *peer)
 {
     *batcher = (struct batcher){.engine = engine, .peer = peer, .next_number = 1};
+    peer->back = shard_is_back;
 }
 
 static void batch_free_all(struct batch *batch)
@@ -62,6 +65,7 @@ static struct batch *new_batch(struct batcher *batcher)
         batcher->free = batch->next;
         batch->count = 0;
         batch->overdue = false;
+        batch->losses = 0;
         buffer_clear(&batch->ask.body);
     } else if (!(batch = calloc(1, sizeof *batch)))
         return NULL;
@@ -271,26 +275,60 @@ void batcher_pump(struct batcher *batcher)
 }
 
 /* What was never sent has had no effect and can be said so. */
-static void refuse_unsent(struct batcher *batcher)
+static void refuse_unsent(struct batcher *batcher, const struct error *error)
 {
     struct batch *batch = batcher->first;
-    struct error error;
-    peer_error(batcher->peer, &error);
     batcher->first = batcher->last = NULL;
     while (batch) {
         struct batch *next = batch->next;
-        refuse_all(batch, &error);
+        refuse_all(batch, error);
         recycle(batcher, batch);
         batch = next;
     }
 }
 
+/* Nothing of what is in flight beyond said.last_batch is in the file or can still come to it: the shard reads in order,
+ * and its hello came after all that. */
+static void give_up(struct batcher *batcher)
+{
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE,
+              "database %s was lost %u times while it took these rows, and they are not in it (its log says why): %s",
+              batcher->engine->schema->databases[batcher->peer->database].name, BATCH_LOSSES_MAX,
+              batcher->peer->why.text);
+    for (struct batch *batch = batcher->first_sent, *next; batch; batch = next) {
+        next = batch->next;
+        if (batch->number <= batcher->peer->said.last_batch)
+            continue;
+        take_sent(batcher, batch);
+        peer_take_back(batcher->peer, &batch->ask);
+        refuse_all(batch, &error);
+        recycle(batcher, batch);
+    }
+    batcher->next_number = batcher->peer->said.last_batch + 1;
+    finish_rewind(batcher);
+    refuse_unsent(batcher, &error);
+}
+
+static void shard_is_back(struct peer *peer)
+{
+    struct batcher *batcher = &peer->engine->batchers[peer->database];
+    bool hopeless = false;
+    for (struct batch *batch = batcher->first_sent; batch; batch = batch->next)
+        if (batch->number > peer->said.last_batch && batch->ask.generation != 0)
+            hopeless |= ++batch->losses >= BATCH_LOSSES_MAX;
+    if (hopeless)
+        give_up(batcher);
+}
+
 void batcher_tick(struct batcher *batcher)
 {
-    if (batcher->first && peer_is_gone(batcher->peer))
-        refuse_unsent(batcher);
-    uint64_t waits = (uint64_t)batcher->engine->limits.answer_ms * NS_PER_MS;
     struct error error;
+    if (batcher->first && peer_is_gone(batcher->peer)) {
+        peer_error(batcher->peer, &error);
+        refuse_unsent(batcher, &error);
+    }
+    uint64_t waits = (uint64_t)batcher->engine->limits.answer_ms * NS_PER_MS;
     error_set(&error, ERROR_UNKNOWN, "database %s has not answered in time: whether the row is there is not known",
               batcher->engine->schema->databases[batcher->peer->database].name);
     for (struct batch *batch = batcher->first_sent; batch; batch = batch->next) {

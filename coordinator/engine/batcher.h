@@ -3,11 +3,15 @@
  * Group commit without timers: while a batch is in flight what comes collects; a batch goes when none is in flight, or
  * when it is full (LIMIT_BATCH_ROWS_SOFT, LIMIT_BATCH_BYTES_SOFT) and fewer than batches_in_flight are. An entry is
  * never split. A batch that the shard refuses as a whole has not consumed its number: its members are told, the ones
- * behind it, which then come out of order, are numbered anew and sent again. Engine thread only. */
+ * behind it, which then come out of order, are numbered anew and sent again. A batch that the shard was lost with is
+ * sent again when it is back; when that has happened BATCH_LOSSES_MAX times (a full disk at each commit) and its hello
+ * says that the batch is not in the file, everything that waits for this shard is refused. Engine thread only. */
 #ifndef SHEAF_BATCHER_H
 #define SHEAF_BATCHER_H
 
 #include "peer.h"
+
+#define BATCH_LOSSES_MAX 8u /* a shard that is lost so often with one batch will not take it */
 
 struct batch_member;
 
@@ -31,7 +35,8 @@ struct batch {
     struct batch *next;
     uint64_t number;
     uint64_t sent_ns;
-    bool overdue; /* its members have been told */
+    uint32_t losses; /* how often the shard was lost with it */
+    bool overdue;    /* its members have been told */
     uint32_t count, capacity;
     struct batch_member **members; /* one an entry; NULL: nobody wants to know */
 };

@@ -116,11 +116,12 @@ static void refused(struct peer *peer, const struct error *why)
 static void greeted_again(struct ask *ask, struct cursor *body, const struct error *refusal)
 {
     struct peer *peer = ask->context;
-    (void)body;
-    if (refusal) {
-        refused(peer, refusal);
+    struct error error;
+    if (refusal || !peer_take_hello(peer, body, &error)) {
+        refused(peer, refusal ? refusal : &error);
         return;
     }
+    peer->back(peer);
     engine_say(peer->engine, LOG_LEVEL_INFO, peer->database, "shard is back");
     peer_is_ready(peer);
 }
@@ -151,8 +152,7 @@ static void lost(struct peer *peer, const struct link_event *event)
     peer->why = event->error;
 }
 
-static void settle(struct peer *peer, struct ask *before, struct ask *ask, struct cursor *body,
-                   const struct error *refusal)
+static void unlink_ask(struct peer *peer, struct ask *before, struct ask *ask)
 {
     if (before)
         before->next = ask->next;
@@ -161,6 +161,20 @@ static void settle(struct peer *peer, struct ask *before, struct ask *ask, struc
     if (peer->last == ask)
         peer->last = before;
     ask->next = NULL;
+}
+
+void peer_take_back(struct peer *peer, struct ask *ask)
+{
+    struct ask *before = NULL;
+    for (struct ask *at = peer->first; at != ask; at = at->next)
+        before = at;
+    unlink_ask(peer, before, ask);
+}
+
+static void settle(struct peer *peer, struct ask *before, struct ask *ask, struct cursor *body,
+                   const struct error *refusal)
+{
+    unlink_ask(peer, before, ask);
     ask->answered(ask, body, refusal);
 }
 
@@ -225,9 +239,4 @@ void peer_tick(struct peer *peer)
             before = ask;
         ask = next;
     }
-}
-
-void peer_forget(struct peer *peer)
-{
-    peer->first = peer->last = NULL;
 }

@@ -41,9 +41,10 @@ struct peer {
     uint64_t generation;
     uint64_t away_since_ns;
     struct ask hello;
-    struct wire_hello_answer said; /* the last answer to a hello */
-    struct ask *first, *last;      /* unanswered */
-    struct error why;              /* what ended the last connection, or refuses a new one */
+    struct wire_hello_answer said;   /* the last answer to a hello */
+    void (*back)(struct peer *peer); /* it is about to be READY again after a loss; `said` is fresh */
+    struct ask *first, *last;        /* unanswered */
+    struct error why;                /* what ended the last connection, or refuses a new one */
 };
 
 void peer_init(struct peer *peer, struct engine *engine, database_id database);
@@ -51,6 +52,8 @@ void peer_init(struct peer *peer, struct engine *engine, database_id database);
 void peer_release(struct peer *peer);
 
 void peer_ask(struct peer *peer, struct ask *ask);
+/* An ask that is under way is wanted no more: `answered` will not be called. */
+void peer_take_back(struct peer *peer, struct ask *ask);
 
 /* Says hello and gives the outcome to `answered`: of a peer that is PEER_CONNECTED, before it is READY. */
 void peer_hello(struct peer *peer, bool claim,
@@ -71,8 +74,5 @@ bool peer_is_gone(const struct peer *peer);
 
 /* "database users is not available: …" */
 void peer_error(const struct peer *peer, struct error *error);
-
-/* Everything that is unanswered is dropped without a word: the engine ends. */
-void peer_forget(struct peer *peer);
 
 #endif

@@ -66,6 +66,13 @@ static char *url_of(const char *address, const char *database, struct error *err
     return url;
 }
 
+bool links_address_valid(const char *address, const char *database, struct error *error)
+{
+    char *url = url_of(address, database, error);
+    free(url);
+    return url != NULL;
+}
+
 /* shardd beside this program, else the bare name, which is looked for in PATH. */
 static void find_program(char *path, size_t size)
 {

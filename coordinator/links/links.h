@@ -58,6 +58,9 @@ struct links_options {
     void *context;
 };
 
+/* Whether a shard can be dialled there: tcp://HOST:PORT on loopback. The error (ERROR_PARSE) names the database. */
+bool links_address_valid(const char *address, const char *database, struct error *error);
+
 /* Starts all of them at once and returns without waiting. */
 struct links *links_open(const struct links_options *options, struct error *error);
 

@@ -105,8 +105,11 @@ static void emit(struct supervisor *supervisor, struct shard *shard, enum link_e
 {
     struct link_event event = {.kind = kind, .database = shard->database, .generation = shard->generation};
     if (error) {
+        char name[sizeof "database : " + LIMIT_NAME_BYTES_MAX];
         event.error = *error;
-        error_prefix(&event.error, "database %s: ", shard->name);
+        snprintf(name, sizeof name, "database %s: ", shard->name);
+        if (strncmp(error->text, name, strlen(name)) != 0) /* what a shard says of itself names it already */
+            error_prefix(&event.error, "%s", name);
     }
     supervisor->options.listener(supervisor->options.context, &event);
 }

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.parse
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("SHEAF_BIN", TOP / "build" / "bin"))
 COORDINATOR = str(BIN / "coordinator")
 SHARDD = str(BIN / "shardd")
 CHINOOK = TOP.parent / "shared" / "data" / "chinook"
-TIMEOUT_S = 120
+TIMEOUT_S = int(os.environ.get("SHEAF_TEST_TIMEOUT_S", 120))
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 
 SHOP_TABLES = ("users", "products", "orders")
@@ -73,9 +74,14 @@ def database(data, name):
     return os.path.join(data, encoded + ".db")
 
 
+def connect(data, name):
+    """A connection that only reads; the file's name may hold a percent sign, which a URI would decode."""
+    return sqlite3.connect(f"file:{urllib.parse.quote(database(data, name))}?mode=ro", uri=True)
+
+
 @contextlib.contextmanager
 def opened(data, name):
-    connection = sqlite3.connect(f"file:{database(data, name)}?mode=ro", uri=True)
+    connection = connect(data, name)
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     try:
         yield connection

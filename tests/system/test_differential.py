@@ -11,7 +11,6 @@ import io
 import json
 import os
 import shutil
-import sqlite3
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ class Disagreement(Exception):
 def read_tables(data, tables):
     result = {}
     for table in tables:
-        db = sqlite3.connect(f"file:{sheaf.database(data, table.name)}?mode=ro", uri=True)
+        db = sheaf.connect(data, table.name)
         result[table.name] = judge.contents(db, table)
         db.close()
     return result

@@ -75,7 +75,7 @@ class Insert(sheaf.Case):
             (ORDER | {"colour": "red"}, "unknown_column"), ({"table": "colours", "id": 1}, "unknown_table"),
             ({"id": 1}, "parse"), ({"table": 5}, "parse"), ("[1]", "parse"), ("{", "parse"), ("nonsense", "parse"),
             ('{"table":"products","id":3,"name":"n","price":1e999}', "parse"),
-            ('{"table":"users","id":3,"name":true,"email":"x@y.zz"}', "type"),
+            ('{"table":"users","id":3,"name":true,"email":"x@y.zz"}', "parse"),
             ('{"table":"users","id":3,"name":"a\\u0000b","email":"x@y.zz"}', "parse"),
             ('{"table":"users","id":3,"id":4,"name":"a","email":"x@y.zz"}', "parse"),
             ('{"table":"users","id":99999999999999999999,"name":"a","email":"x@y.zz"}', "parse"),

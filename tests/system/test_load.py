@@ -161,7 +161,8 @@ class Load(sheaf.Case):
         good = b"\x83\xa2id\x01\xa4name\xa1a\xa5email\xa6a@a.de"
         for n, bad in enumerate((b"\xdf\xff\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"\x83\xa2id", b"\xdb\xff\xff\xff\xff", b"\xc1", b"\x05")):
             self.data = self.path(f"data{n}")
-            found = self.rejects(f"users={self.path('u.msgpack', good + bad)}")
+            # behind a byte that is no msgpack the next record cannot be found: the rest of the file is unreadable
+            found = self.rejects(f"users={self.path('u.msgpack', good + bad)}", status=2 if bad == b"\xc1" else 1)
             self.assertEqual(found[0]["code"], "parse", bad)
             self.assertEqual(found[0]["line"], 2)
             self.assertEqual(len(sheaf.rows(self.data, "users")), 1)
@@ -178,7 +179,8 @@ class Load(sheaf.Case):
         os.symlink(path, link)
         for target in (path, link):
             self.load(*f.values(), args=("--rejects", target), status=2)
-            self.assertEqual(open(path, newline="").read(), SHOP["users.csv"])
+            with open(path, newline="") as file:
+                self.assertEqual(file.read(), SHOP["users.csv"])
 
     def test_stop_on_error_keeps_what_was_committed(self):
         count = 50_000
@@ -231,7 +233,7 @@ class Load(sheaf.Case):
         self.assertEqual(sorted(n for n in os.listdir(self.data) if n.endswith(".db")), ["orders.db", "shop.db"])
         other = self.path("other.conf", "[database shop]\ntables = users, orders\n")
         result = self.load(*self.files().values(), args=("--config", other), status=2)
-        self.assertIn("orders", result.stderr + result.stdout)
+        self.assertIn("table products is stored in database shop", result.stderr)
 
     def test_metrics(self):
         f = self.files()

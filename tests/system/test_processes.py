@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import sqlite3
@@ -167,7 +168,7 @@ class Processes(sheaf.Case):
     def test_a_killed_shard_costs_no_acknowledged_row(self):
         process = self.begin()
         pid = next(p for p in sheaf.shardds_of(self.data)
-                   if b"users" in open(f"/proc/{p}/cmdline", "rb").read().split(b"\0"))
+                   if b"users" in pathlib.Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0"))
         os.kill(pid, signal.SIGKILL)
         for n in range(2, 50):
             process.stdin.write(json.dumps(USER | {"id": n, "email": f"u{n}@a.b"}).encode() + b"\n")
