@@ -39,4 +39,10 @@ bool rowkeys_taken(const struct rowkeys *rowkeys, table_id table, uint16_t key, 
 bool rowkeys_names(struct affinity_scratch *scratch, const struct schema *schema,
                    const struct schema_reference *reference, const struct value *child, const struct value *parent);
 
+/* Whether a row inserted on its own names itself, as SQLite sees it: at once its values are compared as they are
+ * stored, texts byte by byte whatever the collation (fkLookupParent's OP_Ne has none); a deferred reference looks the
+ * row up when it is there. */
+bool rowkeys_names_itself(struct affinity_scratch *scratch, const struct schema *schema,
+                          const struct schema_reference *reference, const struct value *row);
+
 #endif

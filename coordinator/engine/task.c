@@ -168,8 +168,7 @@ static void write_row(struct task *task)
 static bool brings(struct checker *checker, const struct schema_reference *reference, const struct value *child)
 {
     struct task *task = task_of_checker(checker);
-    return reference->parent == task->table &&
-           rowkeys_names(task->engine->scratch, task->engine->schema, reference, child, child);
+    return rowkeys_names_itself(task->engine->scratch, task->engine->schema, reference, child);
 }
 
 static void refuse_missing(struct task *task)

@@ -105,7 +105,7 @@ static void answer(struct transaction *t, bool done, const struct error *error)
             op->result = OP_DONE;
         task_count(t->engine, submission, op);
     }
-    for (uint32_t i = 0; i < submission->count; i++)
+    for (uint32_t left = submission->count; left > 0; left--) /* with the last it is somebody else's again */
         engine_answered(t->engine, submission);
 }
 

@@ -142,14 +142,16 @@ def write_input(rng, folder, i, table, given):
     path = os.path.join(folder, f"in{i}.csv")
     names = [c.name for c in table.columns if rng.random() < 0.9 or c in table.key]
     rng.shuffle(names)
+    blobs = {c.name for c in table.columns if c.declared == "BLOB"}  # hex in CSV
     text, lines = io.StringIO(), []
     text.write(",".join(csv_field(n) for n in names) + "\n")
     for n, row in enumerate(rows):
         fields = []
         for name in names:
             value = row.get(name)
-            fields.append("" if value is None else csv_field(str(value)))
-        rows[n] = {name: (None if row.get(name) is None else str(row[name])) for name in names}
+            fields.append("" if value is None else csv_field(hexed(value) if name in blobs else str(value)))
+        rows[n] = {name: (None if row.get(name) is None else str(row[name]).encode() if name in blobs else str(row[name]))
+                   for name in names}
         lines.append(text.getvalue().count("\n") + 1)
         record = ",".join(fields)
         text.write(record + "\n")
@@ -158,6 +160,10 @@ def write_input(rng, folder, i, table, given):
     with open(path, "w") as file:
         file.write(text.getvalue())
     return path, lines
+
+
+def hexed(value):
+    return str(value).encode().hex()
 
 
 def csv_field(text):
