@@ -2,11 +2,13 @@
 #include "read.h"
 
 #include "insert.h"
+#include "sql_name.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define SCAN_BYTES_SOFT 4194304u /* a page ends here */
+#define SCAN_BYTES_SOFT 4194304u                                  /* a page ends here */
+#define PAGE_BYTES_MAX ((size_t)LIMIT_MESSAGE_BYTES_MAX - 65536u) /* a generated column may make any row huge */
 
 struct read {
     struct store *store;
@@ -45,16 +47,6 @@ void read_free(struct read *read)
     free(read);
 }
 
-static bool put_name(struct buffer *sql, const char *name)
-{
-    bool ok = buffer_put(sql, "\"", 1);
-    for (; ok && *name; name++)
-        ok = buffer_put(sql, name, 1) && (*name != '"' || buffer_put(sql, "\"", 1));
-    return ok && buffer_put(sql, "\"", 1);
-}
-
-static const char *const collation_names[] = {"BINARY", "NOCASE", "RTRIM"};
-
 static sqlite3_stmt *prepare(struct read *read, struct buffer *sql, bool put, struct error *error)
 {
     sqlite3_stmt *statement = NULL;
@@ -72,10 +64,10 @@ static sqlite3_stmt *prepare(struct read *read, struct buffer *sql, bool put, st
 /* column = ?: the parent's affinity is applied to the value, and the key's collation compares. */
 static bool put_exists(struct buffer *sql, const struct schema_table *table, const struct schema_key *key)
 {
-    bool ok = buffer_put_text(sql, "SELECT 1 FROM main.") && put_name(sql, table->name);
+    bool ok = buffer_put_text(sql, "SELECT 1 FROM main.") && sql_put_name(sql, table->name);
     for (uint16_t i = 0; ok && i < key->column_count; i++)
-        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && put_name(sql, table->columns[key->columns[i]].name) &&
-             buffer_format(sql, " = ? COLLATE %s", collation_names[key->collations[i]]);
+        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && sql_put_name(sql, table->columns[key->columns[i]].name) &&
+             buffer_format(sql, " = ? COLLATE %s", sql_collation_name(key->collations[i]));
     return ok && buffer_put_text(sql, " LIMIT 1");
 }
 
@@ -129,17 +121,23 @@ bool read_exists(struct read *read, const struct wire_exists *ask, struct buffer
 
 /* ---- keys ---- */
 
+static bool put_keys(struct buffer *sql, const struct schema_table *table, const char *rowid, bool after)
+{
+    bool ok = buffer_put_text(sql, "SELECT ") && sql_put_name(sql, rowid) && buffer_put_text(sql, " FROM main.") &&
+              sql_put_name(sql, table->name);
+    if (ok && after)
+        ok = buffer_put_text(sql, " WHERE ") && sql_put_name(sql, rowid) && buffer_put_text(sql, " > ?1");
+    return ok && buffer_put_text(sql, " ORDER BY ") && sql_put_name(sql, rowid) && buffer_put_text(sql, " LIMIT ?2");
+}
+
 bool read_keys(struct read *read, const struct wire_keys *ask, struct buffer *answer, struct error *error)
 {
     const struct schema_table *table = &store_schema(read->store)->tables[ask->table];
-    if (table->without_rowid)
+    const char *rowid = sql_rowid_name(table);
+    if (!rowid)
         return error_set(error, ERROR_INTERNAL, "table %s has no rowids", table->name);
     struct buffer sql = {0};
-    sqlite3_stmt *rows = prepare(read, &sql,
-                                 buffer_put_text(&sql, "SELECT _rowid_ FROM main.") && put_name(&sql, table->name) &&
-                                     buffer_put_text(&sql, ask->has_after ? " WHERE _rowid_ > ?1" : "") &&
-                                     buffer_put_text(&sql, " ORDER BY _rowid_ LIMIT ?2"),
-                                 error);
+    sqlite3_stmt *rows = prepare(read, &sql, put_keys(&sql, table, rowid, ask->has_after), error);
     int64_t *keys = malloc(((size_t)ask->limit + 1) * sizeof *keys);
     uint32_t count = 0;
     int result = SQLITE_DONE;
@@ -171,11 +169,11 @@ static bool put_key_columns(struct buffer *sql, const struct schema_table *table
                             const char *between)
 {
     if (!key)
-        return buffer_put_text(sql, "_rowid_");
+        return sql_put_name(sql, sql_rowid_name(table));
     bool ok = true;
     for (uint16_t i = 0; ok && i < key->column_count; i++)
-        ok = (!i || buffer_put_text(sql, between)) && put_name(sql, table->columns[key->columns[i]].name) &&
-             (key->rowid || buffer_format(sql, " COLLATE %s", collation_names[key->collations[i]]));
+        ok = (!i || buffer_put_text(sql, between)) && sql_put_name(sql, table->columns[key->columns[i]].name) &&
+             (key->rowid || buffer_format(sql, " COLLATE %s", sql_collation_name(key->collations[i])));
     return ok;
 }
 
@@ -183,9 +181,9 @@ static bool put_scan(struct buffer *sql, const struct schema_table *table, const
 {
     bool ok = buffer_put_text(sql, "SELECT ");
     for (uint16_t i = 0; ok && i < table->column_count; i++)
-        ok = (!i || buffer_put(sql, ",", 1)) && put_name(sql, table->columns[i].name);
-    ok = ok && (key || buffer_put_text(sql, ",_rowid_")) && buffer_put_text(sql, " FROM main.") &&
-         put_name(sql, table->name);
+        ok = (!i || buffer_put(sql, ",", 1)) && sql_put_name(sql, table->columns[i].name);
+    ok = ok && (key || (buffer_put(sql, ",", 1) && sql_put_name(sql, sql_rowid_name(table)))) &&
+         buffer_put_text(sql, " FROM main.") && sql_put_name(sql, table->name);
     if (ok && after) {
         ok = buffer_put_text(sql, " WHERE (") && put_key_columns(sql, table, key, ",") && buffer_put_text(sql, ") > (");
         for (uint32_t i = 0; ok && i < after; i++)
@@ -257,6 +255,8 @@ static bool put_page(struct read *read, const struct wire_scan *ask, sqlite3_stm
     while (!full && (result = sqlite3_step(rows)) == SQLITE_ROW) {
         if (!put_row(table, rows, answer))
             return error_set(error, ERROR_INTERNAL, "out of memory");
+        if (answer->len - begun > PAGE_BYTES_MAX)
+            return error_set(error, ERROR_TOO_LARGE, "a row of %s is too large to be sent", table->name);
         count++;
         full = count >= ask->limit || answer->len - begun >= SCAN_BYTES_SOFT;
         if (full && !put_next(table, key, rows, next))
@@ -277,6 +277,8 @@ bool read_scan(struct read *read, const struct wire_scan *ask, struct buffer *an
     if (ask->limit == 0 || (ask->after_count && ask->after_count != key_columns))
         return error_set(error, ERROR_PARSE, "a scan of %s needs a limit and a key of %u values", table->name,
                          key_columns);
+    if (!key && !sql_rowid_name(table))
+        return error_set(error, ERROR_INTERNAL, "table %s has neither a key nor a name for its rowid", table->name);
     struct buffer sql = {0}, next = {0};
     sqlite3_stmt *rows = prepare(read, &sql, put_scan(&sql, table, key, ask->after_count), error);
     struct cursor after = ask->after;

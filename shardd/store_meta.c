@@ -2,6 +2,7 @@
 #include "store_meta.h"
 
 #include "prepared.h"
+#include "sql_name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,10 +128,10 @@ static bool number(sqlite3 *connection, const char *sql, int64_t *ret_number, bo
     return ok;
 }
 
-static bool ask(sqlite3 *connection, const char *format, const char *name, int64_t *ret_number, bool *ret_null,
-                struct error *error)
+static bool ask(sqlite3 *connection, const char *format, const char *first, const char *second, int64_t *ret_number,
+                bool *ret_null, struct error *error)
 {
-    char *sql = sqlite3_mprintf(format, name);
+    char *sql = sqlite3_mprintf(format, first, second);
     bool ok =
         sql ? number(connection, sql, ret_number, ret_null, error) : error_set(error, ERROR_INTERNAL, "out of memory");
     sqlite3_free(sql);
@@ -143,18 +144,20 @@ static bool describe_table(sqlite3 *connection, const struct schema_table *table
     int64_t found = 0;
     bool none = true;
     state->rowid_max = INT64_MIN;
-    if (!ask(connection, "SELECT 1 FROM main.\"%w\" LIMIT 1", table->name, &found, &none, error))
+    if (!ask(connection, "SELECT 1 FROM main.\"%w\" LIMIT 1", table->name, NULL, &found, &none, error))
         return false;
     state->has_rows = !none;
-    if (table->without_rowid)
+    const char *rowid = sql_rowid_name(table);
+    if (!rowid)
         return true;
-    if (!ask(connection, "SELECT max(_rowid_) FROM main.\"%w\"", table->name, &found, &none, error))
+    if (!ask(connection, "SELECT max(\"%w\") FROM main.\"%w\"", rowid, table->name, &found, &none, error))
         return false;
     if (!none)
         state->rowid_max = found;
     if (!table->autoincrement)
         return true;
-    if (!ask(connection, "SELECT seq FROM main.sqlite_sequence WHERE name = %Q", table->name, &found, &none, error))
+    if (!ask(connection, "SELECT seq FROM main.sqlite_sequence WHERE name = %Q", table->name, NULL, &found, &none,
+             error))
         return false;
     if (!none && found > state->rowid_max)
         state->rowid_max = found;

@@ -3,6 +3,7 @@
 
 #include "insert_explain.h"
 #include "limits.h"
+#include "sql_name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,21 +90,13 @@ int insert_bind(sqlite3_stmt *statement, int position, const struct value *value
 
 /* ---- statements ---- */
 
-static bool put_name(struct buffer *sql, const char *name)
-{
-    bool ok = buffer_put(sql, "\"", 1);
-    for (; ok && *name; name++)
-        ok = buffer_put(sql, name, 1) && (*name != '"' || buffer_put(sql, "\"", 1));
-    return ok && buffer_put(sql, "\"", 1);
-}
-
 static bool put_insert(struct buffer *sql, const struct schema_table *table, const struct value *values)
 {
-    bool ok = buffer_put_text(sql, "INSERT OR ABORT INTO main.") && put_name(sql, table->name);
+    bool ok = buffer_put_text(sql, "INSERT OR ABORT INTO main.") && sql_put_name(sql, table->name);
     unsigned given = 0;
     for (uint16_t i = 0; ok && i < table->column_count; i++)
         if (values[i].type != VALUE_ABSENT)
-            ok = buffer_put(sql, given++ ? "," : "(", 1) && put_name(sql, table->columns[i].name);
+            ok = buffer_put(sql, given++ ? "," : "(", 1) && sql_put_name(sql, table->columns[i].name);
     if (ok && !given)
         return buffer_put_text(sql, " DEFAULT VALUES");
     ok = ok && buffer_put_text(sql, ") VALUES (");
@@ -117,10 +110,10 @@ static bool put_stored(struct buffer *sql, const struct schema_table *table)
     const struct schema_key *key = &table->keys[table->primary_key];
     bool ok = buffer_put_text(sql, "SELECT ");
     for (uint16_t i = 0; ok && i < table->column_count; i++)
-        ok = (!i || buffer_put(sql, ",", 1)) && put_name(sql, table->columns[i].name);
-    ok = ok && buffer_put_text(sql, " FROM main.") && put_name(sql, table->name);
+        ok = (!i || buffer_put(sql, ",", 1)) && sql_put_name(sql, table->columns[i].name);
+    ok = ok && buffer_put_text(sql, " FROM main.") && sql_put_name(sql, table->name);
     for (uint16_t i = 0; ok && i < key->column_count; i++)
-        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && put_name(sql, table->columns[key->columns[i]].name) &&
+        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && sql_put_name(sql, table->columns[key->columns[i]].name) &&
              buffer_put(sql, "=?", 2);
     return ok;
 }
@@ -243,11 +236,10 @@ static int same_is_there(struct insert *insert, table_id id, struct error *error
 
 static bool put_taken(struct buffer *sql, const struct schema_table *table, const struct schema_key *key)
 {
-    static const char *const names[] = {"BINARY", "NOCASE", "RTRIM"};
-    bool ok = buffer_put_text(sql, "SELECT 1 FROM main.") && put_name(sql, table->name);
+    bool ok = buffer_put_text(sql, "SELECT 1 FROM main.") && sql_put_name(sql, table->name);
     for (uint16_t i = 0; ok && i < key->column_count; i++)
-        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && put_name(sql, table->columns[key->columns[i]].name) &&
-             buffer_format(sql, "=? COLLATE %s", names[key->collations[i]]);
+        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && sql_put_name(sql, table->columns[key->columns[i]].name) &&
+             buffer_format(sql, "=? COLLATE %s", sql_collation_name(key->collations[i]));
     return ok;
 }
 
@@ -294,6 +286,18 @@ static void name_first_key(struct insert *insert, table_id id, struct error *err
 }
 
 /* ---- one row ---- */
+
+static bool gives_generated(const struct schema_table *table, const struct value *values, struct error *error)
+{
+    for (uint16_t i = 0; i < table->column_count; i++)
+        if (table->columns[i].generated && values[i].type != VALUE_ABSENT) {
+            error_set(error, ERROR_PARSE, "column %s of table %s is generated: it takes no value",
+                      table->columns[i].name, table->name);
+            error_about(error, table->name, table->columns[i].name);
+            return true;
+        }
+    return false;
+}
 
 /* SQLite allows NULL in a primary key that is not the rowid, unless the table is WITHOUT ROWID; Sheaf does not. */
 static bool null_in_key(const struct schema_table *table, const struct value *values, struct error *error)
@@ -354,7 +358,8 @@ enum insert_result insert_row(struct insert *insert, table_id id, const uint8_t 
                               int64_t *ret_rowid, struct error *error)
 {
     const struct schema_table *table = &insert->schema->tables[id];
-    if (!row_read(table, row, len, insert->values, error) || null_in_key(table, insert->values, error))
+    if (!row_read(table, row, len, insert->values, error) || null_in_key(table, insert->values, error) ||
+        gives_generated(table, insert->values, error))
         return INSERT_REFUSED;
     sqlite3_stmt *statement = insert_statement(insert, id, error);
     if (!statement)

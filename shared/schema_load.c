@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema_load.h"
 
+#include "sql_name.h"
 #include "sql_token.h"
 
 #include <stdio.h>
@@ -286,24 +287,16 @@ static int watch_touch(void *context, int action, const char *first, const char 
     return SQLITE_OK;
 }
 
-static bool put_name(struct buffer *sql, const char *name)
-{
-    bool ok = buffer_put(sql, "\"", 1);
-    for (; ok && *name; name++)
-        ok = buffer_put(sql, name, 1) && (*name != '"' || buffer_put(sql, "\"", 1));
-    return ok && buffer_put(sql, "\"", 1);
-}
-
 /* "UPDATE t SET a = a, …": every column that can be written, so that UPDATE OF triggers are compiled too. */
 static bool put_update(struct buffer *sql, const struct schema_table *table)
 {
-    bool ok = buffer_put_text(sql, "UPDATE ") && put_name(sql, table->name) && buffer_put_text(sql, " SET ");
+    bool ok = buffer_put_text(sql, "UPDATE ") && sql_put_name(sql, table->name) && buffer_put_text(sql, " SET ");
     bool first = true;
     for (uint16_t i = 0; ok && i < table->column_count; i++) {
         if (table->columns[i].generated)
             continue;
-        ok = (first || buffer_put(sql, ", ", 2)) && put_name(sql, table->columns[i].name) &&
-             buffer_put(sql, " = ", 3) && put_name(sql, table->columns[i].name);
+        ok = (first || buffer_put(sql, ", ", 2)) && sql_put_name(sql, table->columns[i].name) &&
+             buffer_put(sql, " = ", 3) && sql_put_name(sql, table->columns[i].name);
         first = false;
     }
     return ok;
@@ -347,14 +340,14 @@ bool schema_touch_of(sqlite3 *memory, const struct schema *schema, const struct 
         buffer_clear(&sql);
         bool put = buffer_put_text(&sql, "EXPLAIN ");
         if (!is_trigger)
-            put = put && buffer_put_text(&sql, "SELECT * FROM ") && put_name(&sql, statement->name);
+            put = put && buffer_put_text(&sql, "SELECT * FROM ") && sql_put_name(&sql, statement->name);
         else if (form == 0)
-            put = put && buffer_put_text(&sql, "INSERT INTO ") && put_name(&sql, statement->table) &&
+            put = put && buffer_put_text(&sql, "INSERT INTO ") && sql_put_name(&sql, statement->table) &&
                   buffer_put_text(&sql, " DEFAULT VALUES");
         else if (form == 1)
             put = put && put_update(&sql, &schema->tables[on]);
         else
-            put = put && buffer_put_text(&sql, "DELETE FROM ") && put_name(&sql, statement->table);
+            put = put && buffer_put_text(&sql, "DELETE FROM ") && sql_put_name(&sql, statement->table);
         ok = put ? compile(memory, &sql, statement->name, ret_touch, error)
                  : error_set(error, ERROR_INTERNAL, "out of memory");
     }
