@@ -30,7 +30,7 @@ struct store {
 
 static bool sqlite_failed(struct store *store, const char *doing, struct error *error)
 {
-    int result = sqlite3_errcode(store->connection);
+    int result = sqlite3_errcode(store->connection) & 0xff;
     enum error_code code = result == SQLITE_NOTADB || result == SQLITE_CORRUPT ? ERROR_PARSE
                            : result == SQLITE_BUSY                             ? ERROR_UNAVAILABLE
                                                                                : ERROR_IO;
@@ -141,11 +141,18 @@ static bool take_write_lock(struct store *store, struct error *error)
     sqlite3_stmt *mode = NULL;
     sqlite3_busy_timeout(store->connection, (int)store->options.lock_file_ms);
     bool ok = sqlite3_prepare_v2(store->connection, "PRAGMA journal_mode = WAL", -1, &mode, NULL) == SQLITE_OK &&
-              sqlite3_step(mode) == SQLITE_ROW && !strcmp((const char *)sqlite3_column_text(mode, 0), "wal");
+              sqlite3_step(mode) == SQLITE_ROW;
+    const char *now = ok ? (const char *)sqlite3_column_text(mode, 0) : NULL;
     if (!ok)
         sqlite_failed(store, "switching to WAL", error);
+    else if (!now || strcmp(now, "wal"))
+        ok = error_set(error, ERROR_IO, "database %s: %s: its file system does not do for WAL (journal mode is %s)",
+                       store->database, store->path, now ? now : "unknown");
     sqlite3_finalize(mode);
-    return ok && run(store, "BEGIN IMMEDIATE; COMMIT;", "taking the write lock", error);
+    ok = ok && run(store, "BEGIN IMMEDIATE; COMMIT;", "taking the write lock", error);
+    /* from here on only a reader can be in the way, and only of a checkpoint: who waits for it looks mute */
+    sqlite3_busy_timeout(store->connection, 0);
+    return ok;
 }
 
 static bool open_connection(struct store *store, struct error *error)
@@ -156,6 +163,8 @@ static bool open_connection(struct store *store, struct error *error)
     umask(before);
     if (result != SQLITE_OK)
         return sqlite_failed(store, "opening", error);
+    /* until the file is known to be ours, closing it must not fold its WAL into it */
+    sqlite3_db_config(store->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_extended_result_codes(store->connection, 1);
     sqlite3_busy_timeout(store->connection, (int)store->options.lock_file_ms);
     sqlite3_limit(store->connection, SQLITE_LIMIT_ATTACHED, 0);
@@ -186,6 +195,9 @@ static bool load_own_tables(struct store *store, struct error *error)
         return false;
     store->schema = schema_load(store->meta.schema, strlen(store->meta.schema), "the stored schema", &placement, error);
     schema_placement_release(&placement);
+    if (store->schema && schema_find_database(store->schema, store->database) == SCHEMA_NONE)
+        return error_set(error, ERROR_PARSE, "database %s: %s: the stored schema places no table in it",
+                         store->database, store->path);
     return store->schema && prepare(store, "INSERT INTO _sheaf_applied VALUES (?1, ?2)", &store->mark, error) &&
            prepare(store, "DELETE FROM _sheaf_applied WHERE batch <= ?1", &store->forget_marks, error) &&
            prepare(store, "SELECT result FROM _sheaf_applied WHERE batch = ?1", &store->marked, error);
@@ -203,10 +215,12 @@ struct store *store_open(const struct store_options *options, struct error *erro
     store->lock = -1;
     bool fresh = false;
     bool ok = name_files(store, error) && take_lock_file(store, error) && open_connection(store, error) &&
-              judge_file(store, &fresh, error) && take_write_lock(store, error) && configure(store, error) &&
-              prepare(store, "BEGIN IMMEDIATE", &store->begin, error) &&
-              prepare(store, "COMMIT", &store->commit, error) && prepare(store, "ROLLBACK", &store->rollback, error) &&
-              (fresh || load_own_tables(store, error));
+              judge_file(store, &fresh, error);
+    if (ok)
+        sqlite3_db_config(store->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    ok = ok && take_write_lock(store, error) && configure(store, error) &&
+         prepare(store, "BEGIN IMMEDIATE", &store->begin, error) && prepare(store, "COMMIT", &store->commit, error) &&
+         prepare(store, "ROLLBACK", &store->rollback, error) && (fresh || load_own_tables(store, error));
     if (!ok) {
         store_close(store);
         return NULL;
@@ -373,6 +387,9 @@ bool store_claim(struct store *store, uint64_t epoch, uint64_t coordinator, cons
         return error_set(error, ERROR_UNAVAILABLE,
                          "database %s: a newer coordinator has taken over (epoch %llu, not %llu)", store->database,
                          (unsigned long long)store->meta.epoch, (unsigned long long)epoch);
+    if (hello->cluster_len >= sizeof((struct wire_hello_answer *)NULL)->cluster)
+        return error_set(error, ERROR_TOO_LARGE, "database %s: the cluster's name has %zu bytes", store->database,
+                         hello->cluster_len);
     struct schema *schema = given_schema(hello, error);
     if (!schema)
         return false;
