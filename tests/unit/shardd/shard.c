@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shard.h"
+
+#include "owner.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char shard_ddl[] =
+    "CREATE TABLE people (id INTEGER PRIMARY KEY CONSTRAINT id_positive CHECK (id > 0), name TEXT NOT NULL,"
+    " email TEXT UNIQUE COLLATE NOCASE, age INT, CHECK (age < 200)) STRICT;\n"
+    "CREATE TABLE pairs (a INTEGER, b TEXT COLLATE NOCASE, c, PRIMARY KEY (b, a)) WITHOUT ROWID;\n"
+    "CREATE TABLE words (word TEXT PRIMARY KEY, n NUMERIC UNIQUE, twice AS (n * 2));\n"
+    "CREATE TABLE notes (\"the \"\"text\" TEXT);\n"
+    "CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, x);\n"
+    "CREATE TABLE hidden (_rowid_ TEXT, x);\n"
+    "CREATE TABLE elsewhere (id INTEGER PRIMARY KEY);\n";
+
+const char shard_placement[] = "town\tpeople\ntown\tpairs\ntown\twords\ntown\tnotes\ntown\tcounted\ntown\thidden\n";
+
+/* ---- life ---- */
+
+int shard_setup_unopened(void **state)
+{
+    static bool registered;
+    struct shard *shard = calloc(1, sizeof *shard);
+    struct schema_placement placement = {0};
+    struct error error;
+    if (!registered)
+        assert_true(owner_register_vfs(&error));
+    registered = true;
+    snprintf(shard->data, sizeof shard->data, "%s", "sheaf-test-XXXXXX");
+    assert_non_null(mkdtemp(shard->data));
+    assert_true(schema_placement_read(shard_placement, strlen(shard_placement), &placement, &error));
+    shard->schema = schema_load(shard_ddl, strlen(shard_ddl), "ddl", &placement, &error);
+    schema_placement_release(&placement);
+    assert_non_null(shard->schema);
+    shard->options = (struct store_options){.database = SHARD_DATABASE,
+                                            .data = shard->data,
+                                            .cache_bytes = 1 << 20,
+                                            .wal_checkpoint_pages = 1000,
+                                            .wal_bytes = 1 << 30};
+    *state = shard;
+    return 0;
+}
+
+int shard_setup(void **state)
+{
+    shard_setup_unopened(state);
+    shard_start(*state, 1);
+    return 0;
+}
+
+int shard_teardown(void **state)
+{
+    struct shard *shard = *state;
+    shard_close(shard);
+    buffer_release(&shard->entries);
+    buffer_release(&shard->body);
+    buffer_release(&shard->answer);
+    schema_free(shard->schema);
+    DIR *directory = opendir(shard->data);
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        if (entry->d_name[0] != '.')
+            unlink(shard_path(shard, entry->d_name));
+    closedir(directory);
+    rmdir(shard->data);
+    free(shard);
+    return 0;
+}
+
+const char *shard_path(const struct shard *shard, const char *name)
+{
+    static char paths[2][512];
+    static unsigned turn;
+    char *path = paths[turn++ % 2];
+    snprintf(path, sizeof paths[0], "%s/%s", shard->data, name);
+    return path;
+}
+
+bool shard_open(struct shard *shard)
+{
+    shard->store = store_open(&shard->options, &shard->error);
+    return shard->store != NULL;
+}
+
+void shard_close(struct shard *shard)
+{
+    batch_free(shard->batch);
+    if (shard->read)
+        read_free(shard->read);
+    store_close(shard->store);
+    shard->batch = NULL;
+    shard->read = NULL;
+    shard->store = NULL;
+}
+
+struct wire_hello shard_hello(void)
+{
+    return (struct wire_hello){.protocol = WIRE_PROTOCOL,
+                               .claim = true,
+                               .cluster = "c1",
+                               .cluster_len = 2,
+                               .database = SHARD_DATABASE,
+                               .database_len = strlen(SHARD_DATABASE),
+                               .schema = shard_ddl,
+                               .schema_len = strlen(shard_ddl),
+                               .placement = shard_placement,
+                               .placement_len = strlen(shard_placement)};
+}
+
+bool shard_claim(struct shard *shard, uint64_t epoch, uint64_t coordinator)
+{
+    struct wire_hello hello = shard_hello();
+    return store_claim(shard->store, epoch, coordinator, &hello, &shard->error);
+}
+
+void shard_start(struct shard *shard, uint64_t epoch)
+{
+    if (!shard_open(shard) || !shard_claim(shard, epoch, SHARD_COORDINATOR))
+        fail_msg("%s", shard->error.text);
+    assert_non_null(shard->batch = batch_new(shard->store, &shard->error));
+    assert_non_null(shard->read = read_new(shard->store, &shard->error));
+}
+
+/* ---- rows ---- */
+
+static struct value parse_value(const char *text, size_t len, char *blob)
+{
+    if (len == 1 && *text == '-')
+        return value_absent();
+    if (len == 4 && !memcmp(text, "NULL", 4))
+        return value_null();
+    if (*text == '\'')
+        return value_text(text + 1, len - 1);
+    if (*text == 'x') {
+        for (size_t i = 0; i < len / 2; i++)
+            sscanf(text + 1 + 2 * i, "%2hhx", (unsigned char *)&blob[i]);
+        return value_blob(blob, len / 2);
+    }
+    if (memchr(text, '.', len))
+        return value_real(strtod(text, NULL));
+    return value_integer(strtoll(text, NULL, 10));
+}
+
+/* The values of "a|b|c" up to `end`; gives their count. */
+static unsigned parse_values(const char *text, const char *end, struct value *values, char blobs[8][64])
+{
+    unsigned count = 0;
+    while (text <= end && count < 8) {
+        const char *bar = memchr(text, '|', (size_t)(end - text));
+        const char *stop = bar ? bar : end;
+        values[count] = parse_value(text, (size_t)(stop - text), blobs[count]);
+        count++;
+        text = stop + 1;
+    }
+    return count;
+}
+
+void shard_row(struct shard *shard, table_id table, const char *row, struct buffer *bytes)
+{
+    struct value values[8];
+    char blobs[8][64];
+    assert_int_equal(parse_values(row, row + strlen(row), values, blobs), shard->schema->tables[table].column_count);
+    assert_true(row_write(&shard->schema->tables[table], values, bytes));
+}
+
+static void put_op(struct shard *shard, table_id table, unsigned flags, const char *row)
+{
+    struct buffer bytes = {0};
+    shard_row(shard, table, row, &bytes);
+    assert_true(wire_put_op(&shard->entries, table, flags, bytes.bytes, bytes.len));
+    buffer_release(&bytes);
+}
+
+void shard_insert(struct shard *shard, table_id table, const char *row)
+{
+    shard->entry_count++;
+    put_op(shard, table, 0, row);
+}
+
+void shard_insert_again(struct shard *shard, table_id table, const char *row)
+{
+    shard->entry_count++;
+    put_op(shard, table, WIRE_FLAG_SAME_IS_FINE, row);
+}
+
+void shard_op(struct shard *shard, table_id table, const char *row)
+{
+    put_op(shard, table, 0, row);
+}
+
+void shard_op_again(struct shard *shard, table_id table, const char *row)
+{
+    put_op(shard, table, WIRE_FLAG_SAME_IS_FINE, row);
+}
+
+void shard_group(struct shard *shard, uint32_t ops)
+{
+    shard->entry_count++;
+    assert_true(wire_put_group(&shard->entries, ops));
+}
+
+void shard_prepare(struct shard *shard, uint64_t txn, const char *locks, uint32_t ops)
+{
+    shard->entry_count++;
+    assert_true(wire_put_prepare(&shard->entries, txn, "home", (const uint8_t *)locks, strlen(locks), ops));
+}
+
+void shard_decide(struct shard *shard, uint64_t txn, uint32_t ops)
+{
+    const char *const participants[] = {"town", "village"};
+    shard->entry_count++;
+    assert_true(wire_put_decide(&shard->entries, txn, participants, 2, ops));
+}
+
+void shard_resolve(struct shard *shard, uint64_t txn, bool commit)
+{
+    shard->entry_count++;
+    assert_true(wire_put_resolve(&shard->entries, txn, commit));
+}
+
+void shard_forget(struct shard *shard, uint64_t txn)
+{
+    shard->entry_count++;
+    assert_true(wire_put_forget(&shard->entries, txn));
+}
+
+/* ---- what came back ---- */
+
+__attribute__((format(printf, 2, 3))) static void say(struct shard *shard, const char *format, ...)
+{
+    size_t used = strlen(shard->text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(shard->text + used, sizeof shard->text - used, format, arguments);
+    va_end(arguments);
+}
+
+static void say_results(struct shard *shard, const struct buffer *bytes)
+{
+    struct cursor body = cursor_over(bytes->bytes, bytes->len);
+    struct wire_write_answer answer;
+    struct wire_failure failure;
+    uint32_t entry, op;
+    if (!wire_get_write_answer(&body, &answer, &shard->error))
+        fail_msg("%s", shard->error.text);
+    for (uint32_t i = 0; i < answer.failure_count; i++) {
+        assert_true(wire_get_failure(&answer.failures, &failure, &shard->error));
+        say(shard, "; %u.%u %s %s(%s)", failure.entry, failure.op, error_code_name(failure.error.code),
+            failure.error.table, failure.error.constraint);
+    }
+    for (uint32_t i = 0; i < answer.same_count; i++) {
+        assert_true(wire_get_same(&answer.same, &entry, &op, &shard->error));
+        say(shard, "%s %u.%u", i ? "" : "; same", entry, op);
+    }
+}
+
+const char *shard_apply_again(struct shard *shard)
+{
+    static const char *const names[] = {"applied", "repeated", "refused", "failed"};
+    struct cursor body = cursor_over(shard->body.bytes, shard->body.len);
+    buffer_clear(&shard->answer);
+    shard->text[0] = '\0';
+    enum batch_result result = batch_apply(shard->batch, &body, &shard->answer, &shard->error);
+    say(shard, "%s", names[result]);
+    if (result == BATCH_APPLIED || result == BATCH_REPEATED)
+        say_results(shard, &shard->answer);
+    else
+        say(shard, " %s", error_code_name(shard->error.code));
+    return shard->text;
+}
+
+const char *shard_apply(struct shard *shard, uint64_t number)
+{
+    buffer_clear(&shard->body);
+    assert_true(wire_put_write(&shard->body, number, shard->entry_count));
+    assert_true(buffer_put(&shard->body, shard->entries.bytes, shard->entries.len));
+    buffer_clear(&shard->entries);
+    shard->entry_count = 0;
+    return shard_apply_again(shard);
+}
+
+const char *shard_commit(struct shard *shard)
+{
+    uint64_t commit_ns;
+    if (!batch_commit(shard->batch, &commit_ns, &shard->error))
+        fail_msg("%s", shard->error.text);
+    return shard->text;
+}
+
+const char *shard_write(struct shard *shard, uint64_t number)
+{
+    shard_apply(shard, number);
+    return shard_commit(shard);
+}
+
+const char *shard_probe(struct shard *shard, uint32_t ops)
+{
+    buffer_clear(&shard->body);
+    assert_true(wire_put_probe(&shard->body, ops));
+    assert_true(buffer_put(&shard->body, shard->entries.bytes, shard->entries.len));
+    buffer_clear(&shard->entries);
+    buffer_clear(&shard->answer);
+    struct cursor body = cursor_over(shard->body.bytes, shard->body.len);
+    snprintf(shard->text, sizeof shard->text, "probed");
+    if (!batch_probe(shard->batch, &body, &shard->answer, &shard->error))
+        fail_msg("%s", shard->error.text);
+    say_results(shard, &shard->answer);
+    return shard->text;
+}
+
+const char *shard_sql(struct shard *shard, const char *sql)
+{
+    sqlite3 *connection = store_connection(shard->store);
+    sqlite3_stmt *row = NULL;
+    shard->text[0] = '\0';
+    if (sqlite3_prepare_v2(connection, sql, -1, &row, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(connection));
+    int result;
+    for (unsigned rows = 0; (result = sqlite3_step(row)) == SQLITE_ROW; rows++)
+        for (int i = 0; i < sqlite3_column_count(row); i++) {
+            const char *text = (const char *)sqlite3_column_text(row, i);
+            say(shard, "%s%s", i ? "|" : rows ? ";" : "", text ? text : "NULL");
+        }
+    if (result != SQLITE_DONE)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(connection));
+    sqlite3_finalize(row);
+    return shard->text;
+}
+
+const char *shard_describe(struct shard *shard)
+{
+    struct wire_hello_answer answer;
+    if (!store_describe(shard->store, &answer, &shard->error))
+        fail_msg("%s", shard->error.text);
+    shard->text[0] = '\0';
+    say(shard, "fresh=%d epoch=%llu last=%llu prepared=[", answer.fresh, (unsigned long long)answer.epoch,
+        (unsigned long long)answer.last_batch);
+    for (uint32_t i = 0; i < answer.prepared_count; i++)
+        say(shard, "%s%llu:%s:%.*s", i ? " " : "", (unsigned long long)answer.prepared[i].txn, answer.prepared[i].home,
+            (int)answer.prepared[i].locks_len, (const char *)answer.prepared[i].locks);
+    say(shard, "] decided=[");
+    for (uint32_t i = 0; i < answer.decided_count; i++)
+        say(shard, "%s%llu", i ? " " : "", (unsigned long long)answer.decided[i]);
+    say(shard, "] tables=[");
+    for (uint32_t i = 0; i < answer.table_count; i++) {
+        say(shard, "%s%u:%d:", i ? " " : "", answer.tables[i].table, answer.tables[i].has_rows);
+        if (answer.tables[i].rowid_max == INT64_MIN)
+            say(shard, "-");
+        else
+            say(shard, "%lld", (long long)answer.tables[i].rowid_max);
+    }
+    say(shard, "]");
+    wire_hello_answer_release(&answer);
+    return shard->text;
+}
+
+/* ---- questions ---- */
+
+const char *shard_exists(struct shard *shard, table_id table, uint16_t key, const char *keys)
+{
+    struct buffer values = {0}, message = {0};
+    uint32_t count = 0, value_count = 0;
+    for (const char *at = keys; *at;) {
+        struct value parsed[8];
+        char blobs[8][64];
+        size_t len = strcspn(at, ";");
+        unsigned n = parse_values(at, at + len, parsed, blobs);
+        for (unsigned i = 0; i < n; i++)
+            assert_true(pack_value(&values, &parsed[i]));
+        value_count += n;
+        count++;
+        at += len + (at[len] == ';');
+    }
+    assert_true(wire_put_exists(&message, table, key, count, value_count));
+    assert_true(buffer_put(&message, values.bytes, values.len));
+    struct cursor body = cursor_over(message.bytes, message.len);
+    struct wire_exists ask;
+    shard->text[0] = '\0';
+    buffer_clear(&shard->answer);
+    if (!wire_get_exists(&body, shard->schema, &ask, &shard->error) ||
+        !read_exists(shard->read, &ask, &shard->answer, &shard->error)) {
+        say(shard, "%s", error_code_name(shard->error.code));
+    } else {
+        const uint8_t *there;
+        body = cursor_over(shard->answer.bytes, shard->answer.len);
+        assert_true(wire_get_exists_answer(&body, &there, &count, &shard->error));
+        for (uint32_t i = 0; i < count; i++)
+            say(shard, "%u", there[i]);
+    }
+    buffer_release(&values);
+    buffer_release(&message);
+    return shard->text;
+}
+
+const char *shard_keys(struct shard *shard, table_id table, const int64_t *after, uint32_t limit)
+{
+    const struct wire_keys ask = {.table = table, .has_after = after, .after = after ? *after : 0, .limit = limit};
+    struct wire_keys_answer answer;
+    shard->text[0] = '\0';
+    buffer_clear(&shard->answer);
+    if (!read_keys(shard->read, &ask, &shard->answer, &shard->error)) {
+        say(shard, "%s", error_code_name(shard->error.code));
+        return shard->text;
+    }
+    struct cursor body = cursor_over(shard->answer.bytes, shard->answer.len);
+    assert_true(wire_get_keys_answer(&body, &answer, &shard->error));
+    for (uint32_t i = 0; i < answer.count; i++)
+        say(shard, "%lld ", (long long)wire_key_at(&answer, i));
+    say(shard, "(%s, batch %llu)", answer.complete ? "complete" : "more", (unsigned long long)answer.batch);
+    return shard->text;
+}
+
+static void say_value(struct shard *shard, const struct value *value)
+{
+    struct buffer text = {0};
+    assert_true(value_describe(value, &text));
+    say(shard, "%.*s", (int)text.len, (const char *)text.bytes);
+    buffer_release(&text);
+}
+
+static void say_rows(struct shard *shard, struct wire_scan_answer *answer)
+{
+    struct value value;
+    uint32_t columns;
+    for (uint32_t r = 0; r < answer->row_count; r++) {
+        assert_true(cursor_array(&answer->rows, &columns));
+        for (uint32_t i = 0; i < columns; i++) {
+            assert_true(cursor_value(&answer->rows, &value));
+            say(shard, "%s", i ? "|" : r ? ";" : "");
+            say_value(shard, &value);
+        }
+    }
+    for (uint32_t i = 0; i < answer->next_count; i++) {
+        assert_true(cursor_value(&answer->next, &value));
+        say(shard, "%s", i ? "|" : " -> ");
+        say_value(shard, &value);
+    }
+}
+
+const char *shard_scan(struct shard *shard, table_id table, uint32_t limit, const char *after)
+{
+    struct value values[8];
+    char blobs[8][64];
+    struct buffer message = {0};
+    unsigned count = after ? parse_values(after, after + strlen(after), values, blobs) : 0;
+    assert_true(wire_put_scan(&message, table, limit, values, count));
+    struct cursor body = cursor_over(message.bytes, message.len);
+    struct wire_scan ask;
+    struct wire_scan_answer answer;
+    assert_true(wire_get_scan(&body, shard->schema, &ask, &shard->error));
+    shard->text[0] = '\0';
+    buffer_clear(&shard->answer);
+    if (read_scan(shard->read, &ask, &shard->answer, &shard->error)) {
+        body = cursor_over(shard->answer.bytes, shard->answer.len);
+        assert_true(wire_get_scan_answer(&body, &answer, &shard->error));
+        say_rows(shard, &answer);
+    } else {
+        say(shard, "%s", error_code_name(shard->error.code));
+    }
+    buffer_release(&message);
+    return shard->text;
+}
