@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "prepared.h"
 
+#include "affinity.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,50 +134,67 @@ static void *grown(void *list, uint32_t count, size_t size)
     return realloc(list, ((size_t)count + 1) * size);
 }
 
-/* A key that a prepared insert will take must not be assigned to another row. */
-static void raise_rowids(const struct schema *schema, struct wire_hello_answer *answer, struct cursor ops)
+/* What a hello's answer is put together with. */
+struct description {
+    const struct schema *schema;
+    struct wire_hello_answer *answer;
+    struct affinity_scratch *scratch;
+    struct value *values; /* of one row */
+    uint8_t *locks;       /* where the next locks go in the answer's block, which is large enough for all of them */
+};
+
+static void raise_rowid(struct wire_hello_answer *answer, table_id table, int64_t rowid)
+{
+    for (uint32_t t = 0; t < answer->table_count; t++)
+        if (answer->tables[t].table == table) {
+            answer->tables[t].has_rows = true;
+            if (rowid > answer->tables[t].rowid_max)
+                answer->tables[t].rowid_max = rowid;
+        }
+}
+
+/* A key that a prepared insert will take must not be assigned to another row. It may be written as a text. */
+static bool raise_rowids(struct description *description, struct cursor ops, struct error *error)
 {
     uint32_t count;
     struct wire_op op;
-    struct value *values = calloc(LIMIT_COLUMNS_MAX, sizeof *values);
-    if (!values || !cursor_array(&ops, &count))
-        count = 0;
-    for (uint32_t i = 0; i < count && wire_get_op(&ops, &op, NULL); i++) {
-        if (op.table >= schema->table_count)
-            continue;
-        const struct schema_table *table = &schema->tables[op.table];
-        if (table->rowid_column == SCHEMA_NONE || !row_read(table, op.row, op.row_len, values, NULL) ||
-            values[table->rowid_column].type != VALUE_INTEGER)
-            continue;
-        for (uint32_t t = 0; t < answer->table_count; t++)
-            if (answer->tables[t].table == op.table) {
-                answer->tables[t].has_rows = true;
-                if (values[table->rowid_column].integer > answer->tables[t].rowid_max)
-                    answer->tables[t].rowid_max = values[table->rowid_column].integer;
-            }
+    if (!cursor_array(&ops, &count))
+        return error_set(error, ERROR_INTERNAL, "what was prepared cannot be read");
+    for (uint32_t i = 0; i < count; i++) {
+        if (!wire_get_op(&ops, &op, error))
+            return false;
+        if (op.table >= description->schema->table_count)
+            return error_set(error, ERROR_INTERNAL, "what was prepared is for a table that is not there");
+        const struct schema_table *table = &description->schema->tables[op.table];
+        if (!row_read(table, op.row, op.row_len, description->values, error))
+            return false;
+        int64_t rowid;
+        if (table->rowid_column != SCHEMA_NONE &&
+            affinity_as_rowid(description->scratch, &description->values[table->rowid_column], &rowid))
+            raise_rowid(description->answer, op.table, rowid);
     }
-    free(values);
+    return true;
 }
 
-/* All locks are copied into one block, which begins at `*locks` here and is large enough for all of them. */
-static bool describe_one(const struct schema *schema, struct wire_hello_answer *answer, sqlite3_stmt *row,
-                         uint8_t **locks)
+static bool describe_one(struct description *description, sqlite3_stmt *row, struct error *error)
 {
+    struct wire_hello_answer *answer = description->answer;
     struct wire_prepared *larger = grown(answer->prepared, answer->prepared_count, sizeof *larger);
     if (!larger)
-        return false;
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     answer->prepared = larger;
     struct wire_prepared *prepared = &larger[answer->prepared_count];
     *prepared = (struct wire_prepared){.txn = (uint64_t)sqlite3_column_int64(row, 0)};
     snprintf(prepared->home, sizeof prepared->home, "%s", (const char *)sqlite3_column_text(row, 1));
     answer->prepared_count++;
-    prepared->locks = *locks;
+    prepared->locks = description->locks;
     prepared->locks_len = (size_t)sqlite3_column_bytes(row, 3);
     if (prepared->locks_len)
-        memcpy(*locks, sqlite3_column_blob(row, 3), prepared->locks_len);
-    *locks += prepared->locks_len;
-    raise_rowids(schema, answer, cursor_over(sqlite3_column_blob(row, 2), (size_t)sqlite3_column_bytes(row, 2)));
-    return true;
+        memcpy(description->locks, sqlite3_column_blob(row, 3), prepared->locks_len);
+    description->locks += prepared->locks_len;
+    struct cursor ops = cursor_over(sqlite3_column_blob(row, 2), (size_t)sqlite3_column_bytes(row, 2));
+    return raise_rowids(description, ops, error) ||
+           error_prefix(error, "transaction %llu: ", (unsigned long long)prepared->txn);
 }
 
 static uint8_t *block_for_locks(sqlite3 *connection, struct error *error)
@@ -192,30 +211,23 @@ static uint8_t *block_for_locks(sqlite3 *connection, struct error *error)
     return block;
 }
 
-static bool describe_prepared(sqlite3 *connection, const struct schema *schema, struct wire_hello_answer *answer,
-                              struct error *error)
+static bool describe_prepared(sqlite3 *connection, struct description *description, struct error *error)
 {
-    if (!(answer->locks_block = block_for_locks(connection, error)))
-        return false;
-    uint8_t *locks = answer->locks_block;
     sqlite3_stmt *row = prepare(connection, "SELECT txn, home, ops, locks FROM _sheaf_prepared ORDER BY txn", error);
     if (!row)
         return false;
     int result = SQLITE_DONE;
     bool ok = true;
     while (ok && (result = sqlite3_step(row)) == SQLITE_ROW)
-        ok = describe_one(schema, answer, row, &locks) || error_set(error, ERROR_INTERNAL, "out of memory");
+        ok = describe_one(description, row, error);
     if (ok && result != SQLITE_DONE)
         ok = failed(connection, error);
     sqlite3_finalize(row);
     return ok;
 }
 
-bool prepared_describe(sqlite3 *connection, const struct schema *schema, struct wire_hello_answer *answer,
-                       struct error *error)
+static bool describe_decided(sqlite3 *connection, struct wire_hello_answer *answer, struct error *error)
 {
-    if (!describe_prepared(connection, schema, answer, error))
-        return false;
     sqlite3_stmt *row = prepare(connection, "SELECT txn FROM _sheaf_decision ORDER BY txn", error);
     if (!row)
         return false;
@@ -233,4 +245,20 @@ bool prepared_describe(sqlite3 *connection, const struct schema *schema, struct 
         ok = failed(connection, error);
     sqlite3_finalize(row);
     return ok;
+}
+
+bool prepared_describe(sqlite3 *connection, const struct schema *schema, struct wire_hello_answer *answer,
+                       struct error *error)
+{
+    if (!(answer->locks_block = block_for_locks(connection, error)))
+        return false;
+    struct description description = {.schema = schema, .answer = answer, .locks = answer->locks_block};
+    description.values = calloc(LIMIT_COLUMNS_MAX, sizeof *description.values);
+    if (!description.values)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    description.scratch = affinity_open(error);
+    bool ok = description.scratch && describe_prepared(connection, &description, error);
+    affinity_close(description.scratch);
+    free(description.values);
+    return ok && describe_decided(connection, answer, error);
 }
