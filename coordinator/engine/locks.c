@@ -335,7 +335,7 @@ static void forget_granted(struct locks *locks, struct lock_owner *owner)
 
 void locks_release(struct locks *locks, struct lock_owner *owner)
 {
-    if (locks->first_granted)
+    if (owner->next_granted || locks->last_granted == owner) /* in the list: else a walk over it for nothing */
         forget_granted(locks, owner);
     while (owner->first_claim != LOCKS_NONE) {
         uint32_t number = owner->first_claim;
