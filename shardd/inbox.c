@@ -9,6 +9,7 @@ struct inbox {
     pthread_cond_t filled;
     nng_msg *ring[INBOX_MAX];
     unsigned first, count;
+    bool full; /* said by the last inbox_put */
     bool stopped;
 };
 
@@ -28,7 +29,8 @@ void inbox_free(struct inbox *inbox)
 {
     if (!inbox)
         return;
-    for (nng_msg *message; (message = inbox_take(inbox, false));)
+    bool room;
+    for (nng_msg *message; (message = inbox_take(inbox, false, &room));)
         nng_msg_free(message);
     pthread_cond_destroy(&inbox->filled);
     pthread_mutex_destroy(&inbox->lock);
@@ -38,9 +40,11 @@ void inbox_free(struct inbox *inbox)
 bool inbox_put(struct inbox *inbox, nng_msg *message)
 {
     pthread_mutex_lock(&inbox->lock);
+    if (inbox->full)
+        panic("a message is put into a full inbox");
+    inbox->ring[(inbox->first + inbox->count++) % INBOX_MAX] = message;
     bool room = inbox->count < INBOX_MAX;
-    if (room)
-        inbox->ring[(inbox->first + inbox->count++) % INBOX_MAX] = message;
+    inbox->full = !room;
     pthread_mutex_unlock(&inbox->lock);
     pthread_cond_signal(&inbox->filled);
     return room;
@@ -54,7 +58,7 @@ void inbox_stop(struct inbox *inbox)
     pthread_cond_signal(&inbox->filled);
 }
 
-nng_msg *inbox_take(struct inbox *inbox, bool wait)
+nng_msg *inbox_take(struct inbox *inbox, bool wait, bool *ret_room)
 {
     nng_msg *message = NULL;
     pthread_mutex_lock(&inbox->lock);
@@ -65,6 +69,9 @@ nng_msg *inbox_take(struct inbox *inbox, bool wait)
         inbox->first = (inbox->first + 1) % INBOX_MAX;
         inbox->count--;
     }
+    *ret_room = message && inbox->full;
+    if (message)
+        inbox->full = false;
     pthread_mutex_unlock(&inbox->lock);
     return message;
 }

@@ -2,42 +2,31 @@
 #include "serve.h"
 
 #include "batch.h"
+#include "channel.h"
 #include "clock.h"
-#include "inbox.h"
 #include "log.h"
 #include "read.h"
 #include "wire.h"
 
-#include <nng/nng.h>
-#include <nng/protocol/pair0/pair.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#define DRAIN_MAX 8u         /* batches that share one commit */
-#define SEND_TIMEOUT_MS 5000 /* for a peer that is there and does not read */
+#define DRAIN_MAX 8u /* batches that share one commit */
 #define EXIT_OUTCOME_UNKNOWN 3
 
 /* A batch that is applied and waits for the commit it shares. */
 struct waiting {
     struct wire_header header;
     struct buffer answer;
+    size_t body_at; /* in the answer: the commit's time is put in when it is known */
 };
 
 struct serve {
     struct store *store;
     struct batch *batch; /* both NULL before the first claim of a fresh file */
     struct read *read;
-    struct inbox *inbox;
-    nng_socket socket;
-    bool listening;
-    nng_aio *receive;
-    nng_aio *pong;
-    atomic_bool pong_busy;
-    atomic_uint peers;
-    _Atomic(nng_msg *) held; /* received when the inbox was full: nothing more is received until it has found room */
-    atomic_uint_least64_t progress;
+    struct channel *channel;
     bool claimed;
     uint64_t epoch, coordinator; /* who claimed */
     struct waiting waiting[DRAIN_MAX];
@@ -47,98 +36,13 @@ struct serve {
     int status;
 };
 
-/* ---- transport threads ---- */
-
-static void receive_next(struct serve *serve)
-{
-    nng_recv_aio(serve->socket, serve->receive);
-}
-
-/* At once, from nng's thread: a shard whose main thread works is not mute. One pong at a time; a ping during it needs
- * none. */
-static void answer_ping(struct serve *serve, const struct wire_header *header)
-{
-    if (atomic_exchange(&serve->pong_busy, true))
-        return;
-    struct buffer bytes = {0};
-    nng_msg *answer = NULL;
-    if (wire_put_done(&bytes, header) && wire_put_ping_answer(&bytes, atomic_load(&serve->progress)) &&
-        nng_msg_alloc(&answer, 0) == 0 && nng_msg_append(answer, bytes.bytes, bytes.len) == 0) {
-        nng_aio_set_msg(serve->pong, answer);
-        nng_send_aio(serve->socket, serve->pong);
-    } else {
-        if (answer)
-            nng_msg_free(answer);
-        atomic_store(&serve->pong_busy, false);
-    }
-    buffer_release(&bytes);
-}
-
-static void pong_sent(void *context)
-{
-    struct serve *serve = context;
-    if (nng_aio_result(serve->pong) != 0)
-        nng_msg_free(nng_aio_get_msg(serve->pong));
-    atomic_store(&serve->pong_busy, false);
-}
-
-static void received(void *context)
-{
-    struct serve *serve = context;
-    int result = nng_aio_result(serve->receive);
-    if (result == NNG_ECLOSED || result == NNG_ECANCELED)
-        return;
-    if (result != 0) {
-        receive_next(serve);
-        return;
-    }
-    nng_msg *message = nng_aio_get_msg(serve->receive);
-    struct wire_header header;
-    struct cursor body;
-    if (wire_get_request(nng_msg_body(message), nng_msg_len(message), &header, &body, NULL) &&
-        header.kind == WIRE_PING) {
-        answer_ping(serve, &header);
-        nng_msg_free(message);
-    } else if (!inbox_put(serve->inbox, message)) {
-        atomic_store(&serve->held, message);
-        return;
-    }
-    receive_next(serve);
-}
-
-/* ADD_PRE, not ADD_POST: the first request may be here before that one, and its answer must not be dropped. */
-static void peer_changed(nng_pipe pipe, nng_pipe_ev event, void *context)
-{
-    struct serve *serve = context;
-    (void)pipe;
-    if (event == NNG_PIPE_EV_ADD_PRE)
-        atomic_fetch_add(&serve->peers, 1);
-    else if (event == NNG_PIPE_EV_REM_POST)
-        atomic_fetch_sub(&serve->peers, 1);
-}
-
-void serve_progress(void *context)
-{
-    struct serve *serve = context;
-    atomic_fetch_add(&serve->progress, 1);
-}
-
 /* ---- answers ---- */
-
-static void send_bytes(struct serve *serve, const struct buffer *bytes)
-{
-    nng_msg *message;
-    if (atomic_load(&serve->peers) == 0 || nng_msg_alloc(&message, 0) != 0)
-        return;
-    if (nng_msg_append(message, bytes->bytes, bytes->len) != 0 || nng_sendmsg(serve->socket, message, 0) != 0)
-        nng_msg_free(message);
-}
 
 static void send_error(struct serve *serve, const struct wire_header *header, const struct error *error)
 {
     struct buffer bytes = {0};
     if (wire_put_error(&bytes, header, error))
-        send_bytes(serve, &bytes);
+        channel_send(serve->channel, &bytes);
     buffer_release(&bytes);
 }
 
@@ -152,7 +56,7 @@ static void answer_with(struct serve *serve, const struct wire_header *header, s
     struct error error = {0};
     bool ok = wire_put_done(&bytes, header) || error_set(&error, ERROR_INTERNAL, "out of memory");
     if (ok && handle(serve, header, body, &bytes, &error))
-        send_bytes(serve, &bytes);
+        channel_send(serve->channel, &bytes);
     else
         send_error(serve, header, &error);
     buffer_release(&bytes);
@@ -214,8 +118,11 @@ static void commit_waiting(struct serve *serve)
         give_up(serve, &error);
         return;
     }
-    for (unsigned i = 0; i < serve->waiting_count; i++)
-        send_bytes(serve, &serve->waiting[i].answer);
+    for (unsigned i = 0; i < serve->waiting_count; i++) {
+        struct waiting *waiting = &serve->waiting[i];
+        wire_set_commit_ns(&waiting->answer, waiting->body_at, commit_ns);
+        channel_send(serve->channel, &waiting->answer);
+    }
     serve->waiting_count = 0;
 }
 
@@ -239,13 +146,14 @@ static void handle_write(struct serve *serve, const struct wire_header *header, 
         send_error(serve, header, &error);
         return;
     }
+    waiting->body_at = waiting->answer.len;
     switch (batch_apply(serve->batch, body, &waiting->answer, &error)) {
     case BATCH_APPLIED:
         if (++serve->waiting_count == DRAIN_MAX)
             commit_waiting(serve);
         return;
     case BATCH_REPEATED:
-        send_bytes(serve, &waiting->answer);
+        channel_send(serve->channel, &waiting->answer);
         return;
     case BATCH_REFUSED:
         send_error(serve, header, &error);
@@ -295,7 +203,8 @@ static bool handle_stats(struct serve *serve, const struct wire_header *header, 
                          struct buffer *answer, struct error *error)
 {
     (void)header;
-    (void)body;
+    if (!wire_get_nothing(body, error))
+        return false;
     const struct batch_counts *counts = batch_counts(serve->batch);
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
@@ -323,16 +232,16 @@ static bool handle_ping(struct serve *serve, const struct wire_header *header, s
                         struct buffer *answer, struct error *error)
 {
     (void)header;
-    (void)body;
-    return wire_put_ping_answer(answer, atomic_load(&serve->progress)) ||
-           error_set(error, ERROR_INTERNAL, "out of memory");
+    return wire_get_nothing(body, error) && (wire_put_ping_answer(answer, channel_progressed(serve->channel)) ||
+                                             error_set(error, ERROR_INTERNAL, "out of memory"));
 }
 
 static bool handle_stop(struct serve *serve, const struct wire_header *header, struct cursor *body,
                         struct buffer *answer, struct error *error)
 {
     (void)header;
-    (void)body;
+    if (!wire_get_nothing(body, error))
+        return false;
     serve->stop = true;
     return wire_put_nothing(answer) || error_set(error, ERROR_INTERNAL, "out of memory");
 }
@@ -364,8 +273,8 @@ static void dispatch(struct serve *serve, const struct wire_header *header, stru
     struct error error;
     if (header->kind != WIRE_WRITE)
         commit_waiting(serve);
-    if (serve->stop && header->kind != WIRE_WRITE)
-        return;
+    if (serve->stop)
+        return; /* the commit failed: nothing more is answered */
     if (!is_entitled(serve, header, &error)) {
         send_error(serve, header, &error);
         return;
@@ -401,19 +310,6 @@ static void dispatch(struct serve *serve, const struct wire_header *header, stru
     }
 }
 
-/* Takes the next message, and lets receiving go on when it had stopped. */
-static nng_msg *take(struct serve *serve, bool wait)
-{
-    nng_msg *message = inbox_take(serve->inbox, wait);
-    nng_msg *held = message ? atomic_exchange(&serve->held, NULL) : NULL;
-    if (held) {
-        if (!inbox_put(serve->inbox, held))
-            panic("no room in an inbox that a message was just taken from");
-        receive_next(serve);
-    }
-    return message;
-}
-
 static void handle_message(struct serve *serve, nng_msg *message)
 {
     struct wire_header header;
@@ -426,13 +322,13 @@ static void handle_message(struct serve *serve, nng_msg *message)
         log_warn("dropped what is no message", LOG_NUMBER("bytes", nng_msg_len(message)),
                  LOG_TEXT("error", error.text));
     serve->busy_ns += clock_monotonic_ns() - begun;
-    atomic_fetch_add(&serve->progress, 1);
+    channel_progress(serve->channel);
 }
 
 int serve_run(struct serve *serve)
 {
     while (!serve->stop) {
-        nng_msg *message = take(serve, serve->waiting_count == 0);
+        nng_msg *message = channel_take(serve->channel, serve->waiting_count == 0);
         if (message) {
             handle_message(serve, message);
             nng_msg_free(message);
@@ -449,33 +345,16 @@ int serve_run(struct serve *serve)
 
 void serve_stop(struct serve *serve)
 {
-    inbox_stop(serve->inbox);
+    channel_stop(serve->channel);
+}
+
+void serve_progress(void *context)
+{
+    struct serve *serve = context;
+    channel_progress(serve->channel);
 }
 
 /* ---- life ---- */
-
-static bool nng_failed(int result, const char *doing, const char *url, struct error *error)
-{
-    return error_set(error, ERROR_UNAVAILABLE, "%s %s: %s", doing, url, nng_strerror(result));
-}
-
-static bool listen_on(struct serve *serve, const char *url, struct error *error)
-{
-    int result = nng_pair0_open(&serve->socket);
-    if (result != 0)
-        return nng_failed(result, "opening a socket for", url, error);
-    serve->listening = true;
-    nng_socket_set_size(serve->socket, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES_MAX);
-    nng_socket_set_ms(serve->socket, NNG_OPT_SENDTIMEO, SEND_TIMEOUT_MS);
-    nng_pipe_notify(serve->socket, NNG_PIPE_EV_ADD_PRE, peer_changed, serve);
-    nng_pipe_notify(serve->socket, NNG_PIPE_EV_REM_POST, peer_changed, serve);
-    if ((result = nng_aio_alloc(&serve->receive, received, serve)) != 0 ||
-        (result = nng_aio_alloc(&serve->pong, pong_sent, serve)) != 0 ||
-        (result = nng_listen(serve->socket, url, NULL, 0)) != 0)
-        return nng_failed(result, "listening on", url, error);
-    receive_next(serve);
-    return true;
-}
 
 struct serve *serve_open(struct store *store, const char *url, struct error *error)
 {
@@ -485,8 +364,7 @@ struct serve *serve_open(struct store *store, const char *url, struct error *err
         return NULL;
     }
     serve->store = store;
-    serve->inbox = inbox_new(error);
-    if (!serve->inbox || (store_schema(store) && !ready_to_write(serve, error)) || !listen_on(serve, url, error)) {
+    if ((store_schema(store) && !ready_to_write(serve, error)) || !(serve->channel = channel_open(url, error))) {
         serve_close(serve);
         return NULL;
     }
@@ -497,16 +375,7 @@ void serve_close(struct serve *serve)
 {
     if (!serve)
         return;
-    if (serve->listening)
-        nng_close(serve->socket);
-    if (serve->receive)
-        nng_aio_free(serve->receive);
-    if (serve->pong)
-        nng_aio_free(serve->pong);
-    nng_msg *held = atomic_exchange(&serve->held, NULL);
-    if (held)
-        nng_msg_free(held);
-    inbox_free(serve->inbox);
+    channel_close(serve->channel);
     for (unsigned i = 0; i < DRAIN_MAX; i++)
         buffer_release(&serve->waiting[i].answer);
     batch_free(serve->batch);

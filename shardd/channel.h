@@ -1,0 +1,33 @@
+/* channel.h - one nng PAIR0 socket that listens: what has arrived, and what is sent back.
+ *
+ * nng's threads put what arrives into an inbox, but for pings, which they answer themselves, at once and with a counter
+ * that the main thread moves: a shard whose main thread works is not mute. What nobody is there to read is dropped. */
+#ifndef SHEAF_CHANNEL_H
+#define SHEAF_CHANNEL_H
+
+#include "buffer.h"
+#include "error.h"
+
+#include <nng/nng.h>
+#include <stdint.h>
+
+struct channel;
+
+/* Opens the socket and listens on `url`. */
+struct channel *channel_open(const char *url, struct error *error);
+void channel_close(struct channel *channel);
+
+/* Main thread. The next message, which the caller frees; waits when there is none and `wait`. NULL: none, or stopped
+ * and all is taken. */
+nng_msg *channel_take(struct channel *channel, bool wait);
+/* Main thread. Waits a bounded time for a peer that does not read. */
+void channel_send(struct channel *channel, const struct buffer *bytes);
+
+/* Any thread: channel_take waits no more. */
+void channel_stop(struct channel *channel);
+/* Any thread: the main thread has got on. */
+void channel_progress(struct channel *channel);
+/* The same counter, as pings are answered with it. */
+uint64_t channel_progressed(const struct channel *channel);
+
+#endif
