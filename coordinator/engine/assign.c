@@ -125,6 +125,18 @@ static bool take_result(struct assign *assign, sqlite3_stmt *statement, struct v
     }
 }
 
+/* `DEFAULT word` is a text, but only where it stands as a DEFAULT: as an expression it would name a column. */
+static bool prepare_word(sqlite3 *memory, const char *text, sqlite3_stmt **ret_statement)
+{
+    struct buffer sql = {0};
+    bool ok = buffer_format(&sql, "DROP TABLE IF EXISTS word; CREATE TABLE word (word DEFAULT %s)", text) &&
+              buffer_put(&sql, "", 1) && sqlite3_exec(memory, (const char *)sql.bytes, NULL, NULL, NULL) == SQLITE_OK &&
+              sqlite3_prepare_v2(memory, "INSERT INTO word DEFAULT VALUES RETURNING word", -1, ret_statement, NULL) ==
+                  SQLITE_OK;
+    buffer_release(&sql);
+    return ok;
+}
+
 static bool compute(struct assign *assign, const struct schema_table *table, const struct schema_column *column,
                     struct value *ret_value, struct error *error)
 {
@@ -133,7 +145,8 @@ static bool compute(struct assign *assign, const struct schema_table *table, con
     bool ok =
         buffer_put_text(&sql, "SELECT (") && buffer_put_text(&sql, column->default_text) &&
         buffer_put_text(&sql, ")") &&
-        sqlite3_prepare_v2(assign->memory, (const char *)sql.bytes, (int)sql.len, &statement, NULL) == SQLITE_OK &&
+        (sqlite3_prepare_v2(assign->memory, (const char *)sql.bytes, (int)sql.len, &statement, NULL) == SQLITE_OK ||
+         prepare_word(assign->memory, column->default_text, &statement)) &&
         sqlite3_step(statement) == SQLITE_ROW && take_result(assign, statement, ret_value);
     if (!ok) {
         error_set(error, ERROR_INTERNAL, "%s.%s: its DEFAULT cannot be computed: %s", table->name, column->name,
