@@ -277,16 +277,14 @@ static enum presence_answer look(struct engine *engine, const struct schema_refe
     if (!engine->schema->tables[reference->parent].keys[reference->parent_key].rowid)
         return PRESENCE_NOT_KNOWN;
     const struct value *value = &values[reference->child_columns[0]];
+    enum affinity affinity = engine->schema->tables[reference->child].columns[reference->child_columns[0]].affinity;
     struct value stored;
     int64_t rowid;
-    if (value->type == VALUE_INTEGER)
+    if (value->type == VALUE_INTEGER && affinity != AFFINITY_REAL) /* which beyond 2^53 stores another number */
         rowid = value->integer;
-    else {
-        enum affinity affinity = engine->schema->tables[reference->child].columns[reference->child_columns[0]].affinity;
-        if (!affinity_apply(engine->scratch, affinity, value, &stored, NULL) ||
-            !affinity_as_rowid(engine->scratch, &stored, &rowid))
-            return PRESENCE_ABSENT;
-    }
+    else if (!affinity_apply(engine->scratch, affinity, value, &stored, NULL) ||
+             !affinity_as_rowid(engine->scratch, &stored, &rowid))
+        return PRESENCE_ABSENT;
     enum presence_answer answer = presence_look(engine->presence, reference->parent, rowid);
     if (answer == PRESENCE_NOT_KNOWN && presence_wants_reading(engine->presence, reference->parent))
         keyreader_start(engine, reference->parent);

@@ -157,6 +157,19 @@ static bool stored_equal(enum collation collation, const struct value *a, const 
     return false;
 }
 
+/* A rowid is looked up as an integer, not compared: -2^63 as a real finds nothing. */
+static bool rowids_equal(struct affinity_scratch *scratch, const struct value *a, const struct value *b)
+{
+    int64_t named, own;
+    return affinity_as_rowid(scratch, a, &named) && affinity_as_rowid(scratch, b, &own) && named == own;
+}
+
+/* As an operand of `=` beside a column: that one's affinity makes numbers of texts, but no reals of integers. */
+static enum affinity as_operand(enum affinity affinity)
+{
+    return affinity == AFFINITY_REAL ? AFFINITY_NUMERIC : affinity;
+}
+
 bool rowkeys_names(struct affinity_scratch *scratch, const struct schema *schema,
                    const struct schema_reference *reference, const struct value *child, const struct value *parent)
 {
@@ -166,8 +179,11 @@ bool rowkeys_names(struct affinity_scratch *scratch, const struct schema *schema
     for (uint16_t i = 0; i < reference->column_count; i++) {
         uint16_t from = reference->child_columns[reference->key_order[i]], to = key->columns[i];
         struct value named, own;
-        if (!affinity_apply(scratch, children->columns[from].affinity, &child[from], &named, NULL) ||
-            !affinity_apply(scratch, parents->columns[to].affinity, &named, &named, NULL) ||
+        if (!affinity_apply(scratch, children->columns[from].affinity, &child[from], &named, NULL))
+            return false;
+        if (key->rowid)
+            return rowids_equal(scratch, &named, &parent[to]);
+        if (!affinity_apply(scratch, as_operand(parents->columns[to].affinity), &named, &named, NULL) ||
             !affinity_apply(scratch, parents->columns[to].affinity, &parent[to], &own, NULL) ||
             !stored_equal(key->collations[i], &named, &own))
             return false;
