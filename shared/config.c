@@ -14,7 +14,11 @@ struct reading {
     struct config *config;
     struct error *error;
     const char *path;
+    FILE *file;
+    int line;       /* the one that was read last */
+    bool continues; /* it begins with a blank: inih gives it as another value of the setting before */
     bool failed;
+    int failed_line;
     char given[64][64]; /* "section.key" of limits and plain settings seen so far */
     size_t given_count;
 };
@@ -55,11 +59,37 @@ static int fail(struct reading *reading, enum error_code code, const char *forma
     if (reading->failed)
         return 0;
     reading->failed = true;
+    reading->failed_line = reading->line;
     va_list arguments;
     va_start(arguments, format);
     error_set_v(reading->error, code, format, arguments);
     va_end(arguments);
     return 0;
+}
+
+static bool is_comment(const char *text)
+{
+    text += strspn(text, " \t");
+    return *text == ';' || *text == '#';
+}
+
+/* inih would take the rest of a line that is longer than its own buffer for a line of its own. */
+static char *read_line(char *text, int size, void *context)
+{
+    struct reading *reading = context;
+    if (!fgets(text, size, reading->file))
+        return NULL;
+    reading->line++;
+    reading->continues = *text == ' ' || *text == '\t';
+    if (strlen(text) + 1 < (size_t)size || strchr(text, '\n'))
+        return text;
+    int byte = getc(reading->file);
+    if (byte != EOF && byte != '\n' && !is_comment(text))
+        fail(reading, ERROR_TOO_LARGE, "a line has at most %d bytes; a list of tables goes on in an indented line",
+             size - 1);
+    while (byte != EOF && byte != '\n')
+        byte = getc(reading->file);
+    return text;
 }
 
 static int set_text(struct reading *reading, char **place, const char *value)
@@ -174,8 +204,8 @@ static int set_database(struct reading *reading, const char *section, const char
     if (!database)
         return 0;
     if (!strcmp(name, "tables"))
-        return database->table_count ? fail(reading, ERROR_PARSE, "tables is given twice")
-                                     : set_tables(reading, database, value);
+        return database->table_count && !reading->continues ? fail(reading, ERROR_PARSE, "tables is given twice")
+                                                            : set_tables(reading, database, value);
     if (!strcmp(name, "address"))
         return database->address ? fail(reading, ERROR_PARSE, "address is given twice")
                                  : set_text(reading, &database->address, value);
@@ -199,6 +229,8 @@ static int setting(void *context, const char *section, const char *name, const c
 {
     struct reading *reading = context;
     struct config *config = reading->config;
+    if (reading->failed)
+        return 0;
     if (!strncmp(section, "database ", 9))
         return set_database(reading, section, name, value);
     bool known = !strcmp(section, "coordinator") || !strcmp(section, "limits") || !strcmp(section, "http");
@@ -238,15 +270,18 @@ bool config_read(struct config *config, const char *path, struct error *error)
     reading->config = &result;
     reading->error = error;
     reading->path = path;
-    int line = ini_parse_file(file, setting, reading);
+    reading->file = file;
+    int line = ini_parse_stream(read_line, reading, setting, reading);
     bool unreadable = ferror(file) != 0;
-    bool ok = line == 0 && !unreadable;
+    bool ok = line == 0 && !unreadable && !reading->failed;
     if (unreadable)
         error_set(error, ERROR_IO, "%s: cannot be read", path);
-    else if (line != 0 && !reading->failed)
-        error_set(error, ERROR_PARSE, "not a [section], a name = value, or a comment");
-    if (!unreadable && line > 0)
-        error_prefix(error, "%s:%d: ", path, line);
+    else if (line < 0)
+        error_set(error, ERROR_INTERNAL, "%s: out of memory", path);
+    else if (reading->failed && (line == 0 || reading->failed_line <= line))
+        error_prefix(error, "%s:%d: ", path, reading->failed_line);
+    else if (line != 0)
+        error_set(error, ERROR_PARSE, "%s:%d: not a [section], a name = value, or a comment", path, line);
     fclose(file);
     free(reading);
     if (ok && !(result.file = strdup(path)))

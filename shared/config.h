@@ -5,6 +5,7 @@
  *   [http]         listen, token_file           (kept as text here, judged by whom it concerns)
  *   [database NAME] tables = a, b   address = tcp://127.0.0.1:7401
  *
+ * A list of tables may go on in lines that begin with a blank; a line has at most 199 bytes, comments may have more.
  * Unknown sections and keys, keys given twice, numbers out of their limits, a database or table named twice, and
  * database names that differ only in case are refused with file and line. Relative paths are relative to the file's
  * folder. */
