@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pack.h"
+#include "row.h"
+#include "sql_name.h"
+
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char ddl[] = "CREATE TABLE t (i INTEGER, r REAL, n NUMERIC, t TEXT, b BLOB);\n"
+                          "CREATE TABLE \"a \"\"b\" (_rowid_, ROWID, x);\n"
+                          "CREATE TABLE k (Key INTEGER PRIMARY KEY, _rowid_);\n"
+                          "CREATE TABLE w (x PRIMARY KEY) WITHOUT ROWID;\n"
+                          "CREATE TABLE all_three (rowid, oid, _rowid_);\n";
+static struct schema *schema;
+static struct error error;
+
+static void a_row_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    const struct value values[5] = {value_integer(-5), value_real(0.1), value_null(), value_text("h\xc3\xa9", 3),
+                                    value_absent()};
+    struct value got[5];
+    struct buffer bytes = {0};
+    assert_true(row_write(&schema->tables[0], values, &bytes));
+    assert_true(row_read(&schema->tables[0], bytes.bytes, bytes.len, got, &error));
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(value_same(&values[i], &got[i]));
+    buffer_release(&bytes);
+}
+
+static void a_row_that_is_not_exactly_one_is_refused(void **state)
+{
+    (void)state;
+    const struct value values[5] = {value_integer(300), value_real(0.1), value_null(), value_text("text", 4),
+                                    value_blob("\0", 1)};
+    struct value got[5];
+    struct buffer bytes = {0};
+    assert_true(row_write(&schema->tables[0], values, &bytes));
+    for (size_t len = 0; len < bytes.len; len++) {
+        uint8_t *copy = malloc(len ? len : 1);
+        memcpy(copy, bytes.bytes, len);
+        assert_false(row_read(&schema->tables[0], copy, len, got, &error));
+        assert_int_equal(error.code, ERROR_PARSE);
+        free(copy);
+    }
+    assert_true(buffer_put(&bytes, "\xc0", 1));
+    assert_false(row_read(&schema->tables[0], bytes.bytes, bytes.len, got, &error));
+    assert_false(row_read(&schema->tables[1], bytes.bytes, bytes.len - 1, got, &error)); /* of three columns */
+    assert_false(row_read(&schema->tables[0], (const uint8_t *)"\x95\xc0\xc0\xc0\xc0\xc3", 6, got, &error)); /* true */
+    assert_false(row_read(&schema->tables[0], (const uint8_t *)"\x95\xc0\xc0\xc0\xc0\x90", 6, got, &error));
+    buffer_release(&bytes);
+}
+
+/* A shortcut must store what the text itself would have stored: SQLite says what that is. */
+static void the_shortcut_for_integers_stores_what_sqlite_would_store(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"0",
+                                        "-0",
+                                        "00",
+                                        "01",
+                                        "1",
+                                        "-1",
+                                        "+1",
+                                        " 1",
+                                        "1 ",
+                                        "1.0",
+                                        "1e2",
+                                        "",
+                                        "-",
+                                        "abc",
+                                        "1a",
+                                        "0x10",
+                                        "12.5",
+                                        "-01",
+                                        "--1",
+                                        "9",
+                                        "123456789012345",
+                                        "-123456789012345",
+                                        "1234567890123456",
+                                        "9223372036854775807",
+                                        "9223372036854775808",
+                                        "-9223372036854775808",
+                                        "99999999999999999999"};
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "CREATE TABLE t (i INTEGER, r REAL, n NUMERIC, t TEXT, b BLOB)", NULL, NULL, NULL), SQLITE_OK);
+    unsigned integers = 0;
+    for (unsigned c = 0; c < 5; c++)
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+            struct value value = row_text_value(&schema->tables[0].columns[c], texts[i], strlen(texts[i]));
+            char sql[200];
+            snprintf(sql, sizeof sql, "INSERT INTO t (%s) VALUES (?1), (?2)", schema->tables[0].columns[c].name);
+            sqlite3_stmt *both;
+            assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &both, NULL), SQLITE_OK);
+            sqlite3_bind_text(both, 1, texts[i], -1, SQLITE_STATIC);
+            if (value.type == VALUE_INTEGER)
+                sqlite3_bind_int64(both, 2, value.integer);
+            else
+                sqlite3_bind_text(both, 2, value.bytes, (int)value.len, SQLITE_STATIC);
+            integers += value.type == VALUE_INTEGER;
+            assert_int_equal(sqlite3_step(both), SQLITE_DONE);
+            sqlite3_finalize(both);
+            snprintf(sql, sizeof sql, "SELECT count(DISTINCT typeof(%1$s) || quote(%1$s)) FROM t",
+                     schema->tables[0].columns[c].name);
+            assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &both, NULL), SQLITE_OK);
+            assert_int_equal(sqlite3_step(both), SQLITE_ROW);
+            if (sqlite3_column_int(both, 0) != 1)
+                fail_msg("'%s' in column %s", texts[i], schema->tables[0].columns[c].name);
+            sqlite3_finalize(both);
+            sqlite3_exec(db, "DELETE FROM t", NULL, NULL, NULL);
+        }
+    assert_int_equal(integers, 3 * 6); /* 0, 1, -1, 9 and the two of fifteen digits; never for text and blob */
+    sqlite3_close(db);
+}
+
+static void a_name_is_quoted_whatever_it_holds(void **state)
+{
+    (void)state;
+    struct buffer sql = {0};
+    assert_true(sql_put_name(&sql, "a \"b\"") && sql_put_name(&sql, ""));
+    assert_int_equal(sql.len, 11);
+    assert_memory_equal(sql.bytes, "\"a \"\"b\"\"\"\"\"", 11);
+    buffer_release(&sql);
+}
+
+static void a_rowid_has_a_name_that_is_no_column(void **state)
+{
+    (void)state;
+    assert_string_equal(sql_rowid_name(&schema->tables[0]), "_rowid_");
+    assert_string_equal(sql_rowid_name(&schema->tables[1]), "oid");
+    assert_string_equal(sql_rowid_name(&schema->tables[2]), "Key");
+    assert_null(sql_rowid_name(&schema->tables[3]));
+    assert_null(sql_rowid_name(&schema->tables[4]));
+}
+
+static int load_schema(void **state)
+{
+    (void)state;
+    schema = schema_load(ddl, strlen(ddl), "ddl", NULL, &error);
+    if (!schema)
+        print_error("%s\n", error.text);
+    return schema ? 0 : -1;
+}
+
+static int free_schema(void **state)
+{
+    (void)state;
+    schema_free(schema);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_is_read_as_it_was_written),
+        cmocka_unit_test(a_row_that_is_not_exactly_one_is_refused),
+        cmocka_unit_test(the_shortcut_for_integers_stores_what_sqlite_would_store),
+        cmocka_unit_test(a_name_is_quoted_whatever_it_holds),
+        cmocka_unit_test(a_rowid_has_a_name_that_is_no_column),
+    };
+    return cmocka_run_group_tests(tests, load_schema, free_schema);
+}
