@@ -31,7 +31,7 @@ struct schema_column {
     enum collation collation;
     bool not_null;
     bool has_default;
-    char *default_text; /* the DEFAULT expression as SQLite gives it back; NULL when there is none */
+    char *default_text;    /* the DEFAULT expression as SQLite gives it back; NULL when there is none */
     bool generated;        /* virtual or stored: never given by a user */
     bool declared_blob;    /* declared type contains BLOB: text formats carry hex */
     uint16_t key_position; /* 1-based position in the PRIMARY KEY clause, 0 when not part of it */
