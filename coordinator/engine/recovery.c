@@ -108,7 +108,7 @@ static void resolve(struct recovery *recovery)
     for (database_id d = 0; d < engine->schema->database_count; d++) {
         const struct wire_hello_answer *said = &engine->peers[d].said;
         for (uint32_t i = 0; i < said->prepared_count; i++) {
-            bool commit;
+            bool commit = false;
             if (!is_decided(engine, &said->prepared[i], &error, &commit)) {
                 end(recovery, &error);
                 return;
