@@ -10,20 +10,30 @@
 
 /* One column per affinity, in the order of enum affinity. */
 static const char scratch_sql[] = "CREATE TABLE scratch (b BLOB, t TEXT, n NUMERIC, i INTEGER, r REAL)";
+/* Not RETURNING: SQLite makes a temporary table for that, each time. */
 static const char *const update_sql[] = {
     NULL,
-    "UPDATE scratch SET t = ?1 RETURNING t",
-    "UPDATE scratch SET n = ?1 RETURNING n",
-    "UPDATE scratch SET i = ?1 RETURNING i",
-    "UPDATE scratch SET r = ?1 RETURNING r",
+    "UPDATE scratch SET t = ?1",
+    "UPDATE scratch SET n = ?1",
+    "UPDATE scratch SET i = ?1",
+    "UPDATE scratch SET r = ?1",
+};
+static const char *const select_sql[] = {
+    NULL, "SELECT t FROM scratch", "SELECT n FROM scratch", "SELECT i FROM scratch", "SELECT r FROM scratch",
 };
 
+/* One transaction for life: opening and ending one for each value is most of what a value would cost. */
 struct affinity_scratch {
     sqlite3 *memory;
-    sqlite3_stmt *update[5];
+    sqlite3_stmt *update[5], *select[5];
     unsigned next;
     struct buffer ring[RING]; /* the bytes of the last results */
 };
+
+static bool prepare(struct affinity_scratch *scratch, const char *sql, sqlite3_stmt **statement)
+{
+    return sqlite3_prepare_v3(scratch->memory, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL) == SQLITE_OK;
+}
 
 struct affinity_scratch *affinity_open(struct error *error)
 {
@@ -35,10 +45,10 @@ struct affinity_scratch *affinity_open(struct error *error)
     bool ok = sqlite3_open_v2(":memory:", &scratch->memory,
                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
               sqlite3_exec(scratch->memory, scratch_sql, NULL, NULL, NULL) == SQLITE_OK &&
-              sqlite3_exec(scratch->memory, "INSERT INTO scratch DEFAULT VALUES", NULL, NULL, NULL) == SQLITE_OK;
+              sqlite3_exec(scratch->memory, "INSERT INTO scratch DEFAULT VALUES; BEGIN", NULL, NULL, NULL) == SQLITE_OK;
     for (unsigned i = AFFINITY_TEXT; ok && i <= AFFINITY_REAL; i++)
-        ok = sqlite3_prepare_v3(scratch->memory, update_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &scratch->update[i],
-                                NULL) == SQLITE_OK;
+        ok = prepare(scratch, update_sql[i], &scratch->update[i]) &&
+             prepare(scratch, select_sql[i], &scratch->select[i]);
     if (!ok) {
         error_set(error, ERROR_INTERNAL, "an in-memory database: %s", sqlite3_errmsg(scratch->memory));
         affinity_close(scratch);
@@ -51,8 +61,10 @@ void affinity_close(struct affinity_scratch *scratch)
 {
     if (!scratch)
         return;
-    for (unsigned i = 0; i < sizeof scratch->update / sizeof *scratch->update; i++)
+    for (unsigned i = 0; i < sizeof scratch->update / sizeof *scratch->update; i++) {
         sqlite3_finalize(scratch->update[i]);
+        sqlite3_finalize(scratch->select[i]);
+    }
     sqlite3_close(scratch->memory);
     for (unsigned i = 0; i < RING; i++)
         buffer_release(&scratch->ring[i]);
@@ -133,16 +145,14 @@ bool affinity_apply(struct affinity_scratch *scratch, enum affinity affinity, co
         *ret_value = value_real((double)value->integer);
         return true;
     }
-    sqlite3_stmt *statement = scratch->update[affinity];
-    bool ok = bind(statement, value) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW &&
-              take(scratch, statement, ret_value);
-    /* RETURNING may show how a REAL column keeps a whole number on disk */
-    if (ok && affinity == AFFINITY_REAL && ret_value->type == VALUE_INTEGER)
-        *ret_value = value_real((double)ret_value->integer);
+    sqlite3_stmt *update = scratch->update[affinity], *select = scratch->select[affinity];
+    bool ok = bind(update, value) == SQLITE_OK && sqlite3_step(update) == SQLITE_DONE &&
+              sqlite3_step(select) == SQLITE_ROW && take(scratch, select, ret_value);
     if (!ok)
         error_set(error, ERROR_INTERNAL, "applying an affinity: %s", sqlite3_errmsg(scratch->memory));
-    sqlite3_reset(statement);
-    sqlite3_clear_bindings(statement);
+    sqlite3_reset(select);
+    sqlite3_reset(update);
+    sqlite3_clear_bindings(update);
     return ok;
 }
 

@@ -211,6 +211,9 @@ static unsigned compare_with_sqlite(const char *ddl)
     sqlite3_stmt *put_child = prepare(db, "INSERT INTO c VALUES (?)");
     const struct schema_reference *r = reference(&world, 1, 0);
     unsigned equal = 0;
+    /* references are checked at once all the same, and a statement costs a tenth of what it does on its own */
+    assert_int_equal(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(equality.db, "BEGIN", NULL, NULL, NULL), SQLITE_OK);
     for (size_t i = 0; i < NASTY; i++) {
         bool equals[NASTY];
         assert_int_equal(sqlite3_exec(db, "DELETE FROM c; DELETE FROM p", NULL, NULL, NULL), SQLITE_OK);
