@@ -164,7 +164,7 @@ static void the_placement_is_stored_and_compared(void **state)
     struct options other = options_of(NULL, file("q.conf", "[database mine]\ntables = t\n"));
     is_refused(&other, ERROR_PARSE, "another schema");
     struct options unknown = options_of(NULL, file("r.conf", "[database mine]\ntables = nowhere\n"));
-    is_refused(&unknown, ERROR_PARSE, "nowhere");
+    is_refused(&unknown, ERROR_UNKNOWN_TABLE, "nowhere");
     struct options shrunk = options_of(file("o.sql", "CREATE TABLE t (id INTEGER PRIMARY KEY);\n"), NULL);
     is_refused(&shrunk, ERROR_PARSE, "another schema");
 }
