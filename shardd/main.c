@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* shardd: the process that owns one SQLite file. Options, readiness, lifetime. */
+#include "cache.h"
 #include "clock.h"
 #include "limits.h"
 #include "log.h"
@@ -227,7 +228,7 @@ static int run(struct options *options, struct signal_thread *thread)
     struct error error = {0};
     pthread_t waiter;
     options->store.progress = on_progress;
-    if (!owner_register_vfs(&error))
+    if (!cache_reserve(options->store.cache_bytes, &error) || !owner_register_vfs(&error))
         return fail(options, &error);
     struct store *store = store_open(&options->store, &error);
     if (!store)

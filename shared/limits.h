@@ -15,6 +15,7 @@
     X(BATCH_ROWS_MAX, 100000u, "entries", "one transaction, never split; beyond it too_large")         \
     X(BATCH_BYTES_MAX, 33554432u, "bytes", "the same in bytes")                                        \
     X(MESSAGE_BYTES_MAX, 34603008u, "bytes", "receive limit of every socket: 33 MiB")                  \
+    X(CACHE_BYTES_MIN, 2097152u, "bytes", "page cache of a shard, however many share the budget")      \
     X(MARKERS_KEPT, 64u, "batches", "answers kept in _sheaf_applied; more than may ever be in flight") \
     X(TABLES_MAX, 1000u, "tables", "of one schema")                                                    \
     X(DATABASES_MAX, 64u, "databases", "of one schema: one process each")                              \
@@ -27,10 +28,10 @@
 
 #define LIMITS_SETTABLE(X)                                                                                            \
     X(batches_in_flight, 4, 1, 32, "batches", "per shard, sent and not yet answered")                                 \
-    X(engine_ops_max, 65536, 16, 1048576, "operations", "accepted and not yet answered; front ends wait beyond")      \
+    X(engine_ops_max, 32768, 16, 1048576, "operations", "accepted and not yet answered; front ends wait beyond")      \
     X(presence_bytes, 67108864, 1048576, 17179869184, "bytes", "key sets of all parents; beyond it shards are asked") \
-    X(cache_bytes, 134217728, 1048576, 17179869184, "bytes", "SQLite page cache shared out over all shards")          \
-    X(cache_bytes_shard, 67108864, 1048576, 17179869184, "bytes", "at most so much of it for one shard")              \
+    X(cache_bytes, 16777216, 1048576, 17179869184, "bytes", "SQLite page cache shared out over all local shards")     \
+    X(cache_bytes_shard, 67108864, 2097152, 17179869184, "bytes", "at most so much of it for one shard")              \
     X(wal_checkpoint_pages, 10000, 100, 1000000, "pages", "WAL size at which a shard checkpoints")                    \
     X(wal_bytes, 1073741824, 16777216, 1099511627776, "bytes", "beyond it writes are unavailable: a reader holds it") \
     X(start_ms, 30000, 100, 600000, "ms", "a shard's start until it is ready (a long recovery of its WAL included)")  \

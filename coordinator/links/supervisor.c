@@ -495,6 +495,8 @@ static bool make_shards(struct supervisor *supervisor, char *const *urls)
     }
     const struct limits *limits = &supervisor->options.limits;
     supervisor->cache_bytes = local ? limits->cache_bytes / (int64_t)local : 0;
+    if (supervisor->cache_bytes < LIMIT_CACHE_BYTES_MIN)
+        supervisor->cache_bytes = LIMIT_CACHE_BYTES_MIN;
     if (supervisor->cache_bytes > limits->cache_bytes_shard)
         supervisor->cache_bytes = limits->cache_bytes_shard;
     return true;
