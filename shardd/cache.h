@@ -2,8 +2,8 @@
 /* cache.h - the page cache of this process: one block of memory, taken at the start.
  *
  * A shard's memory is then the same for a small file and a large one, and what a load will need is known before its
- * first row. SQLite takes pages from the block (https://sqlite.org/malloc.html#pagecache) and, beyond it, from the heap:
- * a limit on the cache stays PRAGMA cache_size's business. Never freed. */
+ * first row. SQLite takes pages from the block (https://sqlite.org/malloc.html#pagecache) and, beyond it, from the
+ * heap: a limit on the cache stays PRAGMA cache_size's business. Never freed. */
 #ifndef SHEAF_CACHE_H
 #define SHEAF_CACHE_H
 
