@@ -244,7 +244,8 @@ static bool is_busy(const struct engine *engine)
     return engine->first_waiting || engine->ops_active > 0 || engine->first_task || transaction_any_busy(engine);
 }
 
-/* What was submitted has been answered; what is only being cleaned up is left to the next start. */
+/* What was submitted has been answered, and what was decided is in every file: a shard that was lost just now is waited
+ * for. One that has been away for longer than an operation waits resolves at the next start. */
 static bool is_over(const struct engine *engine)
 {
     return engine->stopping &&

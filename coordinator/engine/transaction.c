@@ -492,7 +492,7 @@ bool transaction_any_busy(const struct engine *engine)
             return true;
         for (uint16_t i = 0; i < t->part_count; i++)
             if ((t->parts[i].state == PART_SENT || t->parts[i].state == PART_WAITS) &&
-                engine->peers[t->parts[i].database].state == PEER_READY)
+                !peer_is_gone(&engine->peers[t->parts[i].database]))
                 return true;
     }
     return false;
