@@ -168,7 +168,8 @@ static void write_row(struct task *task)
 static bool brings(struct checker *checker, const struct schema_reference *reference, const struct value *child)
 {
     struct task *task = task_of_checker(checker);
-    return rowkeys_names_itself(task->engine->scratch, task->engine->schema, reference, child);
+    return rowkeys_names_itself(task->engine->scratch, task->engine->schema, reference, child,
+                                task->submission->references_at_end);
 }
 
 static void refuse_missing(struct task *task)

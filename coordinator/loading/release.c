@@ -54,6 +54,7 @@ static void chunk_clear(struct chunk *chunk)
     }
     chunk->submission->count = 0;
     chunk->submission->atomic = false;
+    chunk->submission->references_at_end = true;
     buffer_clear(&chunk->submission->rows);
     chunk->row_by_row = true;
     chunk->finished = false;
@@ -138,6 +139,7 @@ static bool grow(struct chunk *chunk)
     memcpy(larger->ops, chunk->submission->ops, chunk->submission->count * sizeof(*larger->ops));
     larger->count = chunk->submission->count;
     larger->atomic = chunk->submission->atomic;
+    larger->references_at_end = true;
     buffer_move(&larger->rows, &chunk->submission->rows);
     chunk->submission->count = 0;
     submission_free(chunk->submission);
@@ -212,6 +214,7 @@ static bool try_again(const struct release *release, struct chunk *chunk, uint32
     }
     if (fine && again->count > 0) {
         again->atomic = atomic && again->count > 1;
+        again->references_at_end = true;
         engine_submit_and_wait(release->cycle->run->options->engine, again);
         for (uint32_t i = 0; i < again->count; i++) {
             struct op *op = &first->ops[again->ops[i].position];

@@ -205,6 +205,18 @@ class Load(sheaf.Case):
         self.assertEqual([(r["line"], r["code"]) for r in found], [(8, "reference_missing"), (9, "reference_missing")])
         self.assertEqual([r[0] for r in sheaf.rows(self.data, "e")], [1, 2, 3, 4, 5, 6, 9])
 
+    def test_a_row_names_itself_through_another_type_and_collation(self):
+        # an INSERT by itself compares the stored values as they are; a file as a whole is compared as foreign_key_check does
+        schema = self.path("s.sql", "CREATE TABLE n (k NUMERIC NOT NULL PRIMARY KEY, r TEXT REFERENCES n(k));"
+                                    "CREATE TABLE w (k TEXT COLLATE NOCASE NOT NULL PRIMARY KEY, r TEXT REFERENCES w(k));")
+        n = self.path("n.ndjson", '{"k": 3, "r": 3}\n{"k": 4, "r": 3}\n{"k": 5, "r": "6"}\n')
+        w = self.path("w.csv", "k,r\nb,B\nc,b\nd,E\n")
+        found = self.rejects(f"n={n}", f"w={w}", args=("--schema", schema))
+        self.assertEqual(sorted((r["table"], r["line"], r["code"]) for r in found),
+                         [("n", 3, "reference_missing"), ("w", 4, "reference_missing")])
+        self.assertEqual(sheaf.rows(self.data, "n"), [(3, "3"), (4, "3")])
+        self.assertEqual(sheaf.rows(self.data, "w"), [("b", "B"), ("c", "b")])
+
     def test_circles_between_databases(self):
         schema = self.path("s.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER NOT NULL REFERENCES b(id));"
                                     "CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER NOT NULL REFERENCES a(id), u TEXT UNIQUE);")
