@@ -8,6 +8,7 @@
 #include "metrics_report.h"
 #include "options.h"
 #include "output.h"
+#include "outputs.h"
 #include "row.h"
 #include "session.h"
 #include "style.h"
@@ -269,7 +270,10 @@ int demo_command(int argc, char **argv)
         options.data = "./sheaf-demo";
     if (!session_open(&session, &options, &error))
         return options_complain(spec.verb, &error);
-    if (schema_is_the_shop(session.schema, session.data, &error))
+    const char *const files[] = {session.ddl_file, session.config.file};
+    const struct outputs outputs = {session.data, files, sizeof files / sizeof *files};
+    if (schema_is_the_shop(session.schema, session.data, &error) &&
+        outputs_may_write(&outputs, "--metrics-file", options.metrics_file, &error))
         status = demo_run(&session, &options);
     else
         status = options_complain(spec.verb, &error);

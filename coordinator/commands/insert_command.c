@@ -6,6 +6,7 @@
 #include "log.h"
 #include "metrics_report.h"
 #include "options.h"
+#include "outputs.h"
 #include "session.h"
 #include "signals.h"
 
@@ -103,7 +104,11 @@ int insert_command(int argc, char **argv)
         return options_leave(result);
     if (!session_open(&session, &options, &error))
         return options_complain(spec.verb, &error);
-    status = insert_all(&session, &options);
+    const char *const files[] = {"-", session.ddl_file, session.config.file};
+    const struct outputs outputs = {session.data, files, sizeof files / sizeof *files};
+    status = outputs_may_write(&outputs, "--metrics-file", options.metrics_file, &error)
+                 ? insert_all(&session, &options)
+                 : options_complain(spec.verb, &error);
     session_close(&session);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "metrics_report.h"
 #include "options.h"
 #include "output.h"
+#include "outputs.h"
 #include "progress.h"
 #include "session.h"
 #include "signals.h"
@@ -260,6 +261,26 @@ static int run(struct load *load)
     return status;
 }
 
+/* Opens the rejects, and looks at where the metrics will go: nothing that is read is overwritten. */
+static bool open_outputs(struct load *load, struct error *error)
+{
+    const struct session *session = &load->session;
+    const char **files = calloc(load->input_count + 3, sizeof *files);
+    struct outputs outputs = {.data = session->data, .files = files, .count = load->input_count};
+
+    if (!files)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    for (size_t i = 0; i < load->input_count; i++)
+        files[i] = load->inputs[i].path;
+    files[outputs.count++] = session->ddl_file;
+    files[outputs.count++] = session->config.file;
+    load->rejects = load_rejects_open(load->wishes.rejects, &outputs, session->schema, error);
+    files[outputs.count++] = load->wishes.rejects; /* which the metrics would replace */
+    bool fine = load->rejects && outputs_may_write(&outputs, "--metrics-file", load->options.metrics_file, error);
+    free(files);
+    return fine;
+}
+
 static bool prepare(struct load *load, char **operands, struct error *error)
 {
     const struct metrics_target target = metrics_target_of(load);
@@ -270,10 +291,8 @@ static bool prepare(struct load *load, char **operands, struct error *error)
         load->parse = calloc(load->input_count, sizeof *load->parse); /* without memory it is not measured */
     if (!load->inputs || !load->counts)
         return error_set(error, ERROR_INTERNAL, "out of memory");
-    if (!read_operands(load, operands, error))
+    if (!read_operands(load, operands, error) || !open_outputs(load, error))
         return false;
-    load->rejects = load_rejects_open(load->wishes.rejects, load->session.data, load->inputs, load->input_count,
-                                      load->session.schema, error);
     load->loading = (struct loader_options){.engine = load->session.engine,
                                             .schema = load->session.schema,
                                             .inputs = load->inputs,
@@ -286,7 +305,7 @@ static bool prepare(struct load *load, char **operands, struct error *error)
                                             .interrupted = interrupted,
                                             .reject = load_rejects_take,
                                             .context = load->rejects};
-    return load->rejects != NULL;
+    return true;
 }
 
 int load_command(int argc, char **argv)

@@ -4,7 +4,6 @@
 #include "json.h"
 #include "log.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,39 +26,8 @@ struct load_rejects {
     uint64_t taken;
 };
 
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-static bool is_input(const struct stat *opened, const struct loader_input *inputs, size_t count)
-{
-    struct stat other;
-
-    for (size_t i = 0; i < count; i++)
-        if ((strcmp(inputs[i].path, "-") == 0 ? fstat(STDIN_FILENO, &other) : stat(inputs[i].path, &other)) == 0 &&
-            same_file(opened, &other))
-            return true;
-    return false;
-}
-
-static bool is_in_directory(const struct stat *opened, const char *directory)
-{
-    DIR *entries = opendir(directory);
-    struct dirent *entry;
-    struct stat other;
-    bool found = false;
-
-    while (entries && !found && (entry = readdir(entries)) != NULL)
-        found = fstatat(dirfd(entries), entry->d_name, &other, 0) == 0 && same_file(opened, &other);
-    if (entries)
-        closedir(entries);
-    return found;
-}
-
 /* Opened first, looked at through the descriptor, and only then emptied: a name may point elsewhere a moment later. */
-static FILE *open_file(const char *path, const char *data, const struct loader_input *inputs, size_t count,
-                       struct error *error)
+static FILE *open_file(const char *path, const struct outputs *outputs, struct error *error)
 {
     struct stat opened;
     FILE *file = NULL;
@@ -67,19 +35,16 @@ static FILE *open_file(const char *path, const char *data, const struct loader_i
 
     if (fd < 0 || fstat(fd, &opened) != 0)
         error_set(error, ERROR_PARSE, "--rejects %s: %s", path, strerror(errno));
-    else if (S_ISREG(opened.st_mode) && is_input(&opened, inputs, count))
-        error_set(error, ERROR_PARSE, "--rejects %s: this is an input, and would be overwritten", path);
-    else if (S_ISREG(opened.st_mode) && is_in_directory(&opened, data))
-        error_set(error, ERROR_PARSE, "--rejects %s: this belongs to the data directory %s", path, data);
-    else if ((S_ISREG(opened.st_mode) && ftruncate(fd, 0) != 0) || !(file = fdopen(fd, "w")))
+    else if (outputs_may_replace(outputs, "--rejects", path, &opened, error) &&
+             ((S_ISREG(opened.st_mode) && ftruncate(fd, 0) != 0) || !(file = fdopen(fd, "w"))))
         error_set(error, ERROR_IO, "--rejects %s: %s", path, strerror(errno));
     if (!file && fd >= 0)
         close(fd);
     return file;
 }
 
-struct load_rejects *load_rejects_open(const char *path, const char *data, const struct loader_input *inputs,
-                                       size_t input_count, const struct schema *schema, struct error *error)
+struct load_rejects *load_rejects_open(const char *path, const struct outputs *outputs, const struct schema *schema,
+                                       struct error *error)
 {
     struct load_rejects *rejects = calloc(1, sizeof *rejects);
 
@@ -92,7 +57,7 @@ struct load_rejects *load_rejects_open(const char *path, const char *data, const
     }
     rejects->schema = schema;
     rejects->path = path;
-    if (!path || (rejects->file = open_file(path, data, inputs, input_count, error)))
+    if (!path || (rejects->file = open_file(path, outputs, error)))
         return rejects;
     free(rejects->reasons);
     free(rejects);

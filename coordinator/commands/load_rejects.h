@@ -9,6 +9,7 @@
 #define SHEAF_LOAD_REJECTS_H
 
 #include "loader.h"
+#include "outputs.h"
 
 #define LOAD_REASONS_MAX 1000 /* kinds of refusal counted apart; further ones are counted by code alone */
 
@@ -21,10 +22,10 @@ struct load_reason {
 
 struct load_rejects;
 
-/* `path` NULL: no file. Never opens a file that is one of the inputs or belongs to the data directory (ERROR_PARSE);
- * what it held before is gone. */
-struct load_rejects *load_rejects_open(const char *path, const char *data, const struct loader_input *inputs,
-                                       size_t input_count, const struct schema *schema, struct error *error);
+/* `path` NULL: no file. Never opens one that `outputs` says is to be left alone (ERROR_PARSE); what it held before is
+ * gone. */
+struct load_rejects *load_rejects_open(const char *path, const struct outputs *outputs, const struct schema *schema,
+                                       struct error *error);
 /* False, and an error, when something could not be written. NULL is fine. */
 bool load_rejects_close(struct load_rejects *rejects, struct error *error);
 

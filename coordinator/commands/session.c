@@ -101,16 +101,11 @@ static const struct schema_placement *given(const struct schema_placement *place
     return placement->count ? placement : NULL;
 }
 
-static const char *schema_path(const struct session *session, const struct options *options)
-{
-    return options->schema ? options->schema : session->config.schema;
-}
-
 /* The schema that was asked for, NULL when none was. Before the directory is touched: a wrong one leaves no trace. */
-static bool load_given(const struct session *session, const struct options *options,
-                       const struct schema_placement *placement, struct schema **ret_schema, struct error *error)
+static bool load_given(const struct session *session, const struct schema_placement *placement,
+                       struct schema **ret_schema, struct error *error)
 {
-    const char *path = schema_path(session, options);
+    const char *path = session->ddl_file;
     *ret_schema = NULL;
     if (!path)
         return true;
@@ -271,8 +266,9 @@ bool session_open(struct session *session, const struct options *options, struct
     *session = (struct session){0};
     config_init(&session->config);
     bool fine = open_log(options, error) && signals_start(error) && choose_data(session, options, &data, error) &&
-                config_placement(&session->config, &placement, error) &&
-                load_given(session, options, &placement, &asked, error) && open_directory(session, data, error);
+                config_placement(&session->config, &placement, error);
+    session->ddl_file = options->schema ? options->schema : session->config.schema;
+    fine = fine && load_given(session, &placement, &asked, error) && open_directory(session, data, error);
     if (!fine)
         schema_free(asked);
     fine = fine && choose_schema(session, asked, &placement, error) && choose_addresses(session, error) &&

@@ -27,6 +27,7 @@ struct session {
     struct schema *schema;
     struct config config;
     const char *data;      /* the data directory's path */
+    const char *ddl_file;  /* where the schema was read; NULL: nowhere. The options' or the configuration's */
     struct cluster stored; /* the note as it was found; its id is the cluster's */
     struct datadir *datadir;
     const char **addresses; /* per database; NULL: local */

@@ -182,6 +182,28 @@ class Load(sheaf.Case):
             with open(path, newline="") as file:
                 self.assertEqual(file.read(), SHOP["users.csv"])
 
+    def test_no_output_replaces_what_is_read_or_a_database(self):
+        schema = self.path("s.sql", "CREATE TABLE t (id INTEGER PRIMARY KEY);")
+        config = self.path("c.conf", "[limits]\nanswer_ms = 5000\n")
+        rows = self.path("t.csv", "id\n1\n1x\n")
+        other = self.path("rejects.ndjson")
+        common = ("--schema", schema, "--config", config)
+        self.load(f"t={rows}", args=common, status=1)
+        kept = {path: open(path, "rb").read() for path in (schema, config, rows)}
+        for target in (schema, config, rows, sheaf.database(self.data, "t"), os.path.join(self.data, "sheaf.cluster")):
+            for option in ("--rejects", "--metrics-file"):
+                result = self.load(f"t={rows}", args=(*common, option, target), status=2)
+                self.assertIn(f"{option} {target}: ", result.stderr)
+        with open(rows) as stdin:
+            done = subprocess.run([sheaf.COORDINATOR, "insert", "--data", self.data, "--metrics-file", rows], stdin=stdin,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=sheaf.environment())
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.load(f"t={rows}", args=(*common, "--rejects", other, "--metrics-file", other), status=2)
+        for path, content in kept.items():
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), content, path)
+        self.assertEqual(sheaf.rows(self.data, "t"), [(1,)])
+
     def test_stop_on_error_keeps_what_was_committed(self):
         count = 50_000
         lines = [f"{n},u{n},u{n}@a.de" for n in range(1, count + 1)]

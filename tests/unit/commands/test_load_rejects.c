@@ -53,6 +53,9 @@ static char *content(const char *path)
 static const struct loader_input input = {.table = 0, .path = "input.csv", .format = INPUT_FORMAT_CSV};
 static const struct loader_input packed = {.table = 0, .path = "in.msgpack", .format = INPUT_FORMAT_MSGPACK};
 
+static const char *const files[] = {"input.csv", NULL};
+static const struct outputs outputs = {.data = "data", .files = files, .count = 2};
+
 static void an_input_is_never_overwritten(void **state)
 {
     (void)state;
@@ -61,12 +64,12 @@ static void an_input_is_never_overwritten(void **state)
     put_file("input.csv", "id\n1\n");
     put_file("data/users.db", "rows");
     assert_int_equal(symlink("input.csv", "link"), 0);
-    assert_null(load_rejects_open("input.csv", "data", &input, 1, schema, &error));
+    assert_null(load_rejects_open("input.csv", &outputs, schema, &error));
     assert_int_equal(error.code, ERROR_PARSE);
-    assert_null(load_rejects_open("link", "data", &input, 1, schema, &error));
-    assert_null(load_rejects_open("./data/../input.csv", "data", &input, 1, schema, &error));
-    assert_null(load_rejects_open("data/users.db", "data", &input, 1, schema, &error));
-    assert_null(load_rejects_open("absent/rejects", "data", &input, 1, schema, &error));
+    assert_null(load_rejects_open("link", &outputs, schema, &error));
+    assert_null(load_rejects_open("./data/../input.csv", &outputs, schema, &error));
+    assert_null(load_rejects_open("data/users.db", &outputs, schema, &error));
+    assert_null(load_rejects_open("absent/rejects", &outputs, schema, &error));
     assert_string_equal(content("input.csv"), "id\n1\n");
     assert_string_equal(content("data/users.db"), "rows");
 }
@@ -88,7 +91,7 @@ static void a_reject_is_a_line_that_can_be_mended(void **state)
     struct error error;
 
     put_file("rejects", "what was here before, and longer than what comes");
-    struct load_rejects *rejects = load_rejects_open("rejects", "data", &input, 1, schema, &error);
+    struct load_rejects *rejects = load_rejects_open("rejects", &outputs, schema, &error);
     assert_non_null(rejects);
     take(rejects, &input, 3, "a,b", "1,\"x\ny\"", 7, false);
     take(rejects, &input, 9, "", "\xff\x01", 2, false);
@@ -123,7 +126,7 @@ static void reasons_stay_bounded(void **state)
     uint64_t rows = 0;
     size_t count;
 
-    struct load_rejects *rejects = load_rejects_open("rejects", "data", &input, 1, schema, &error);
+    struct load_rejects *rejects = load_rejects_open("rejects", &outputs, schema, &error);
     for (int i = 0; i < LOAD_REASONS_MAX * 2; i++) {
         snprintf(constraint, sizeof constraint, "c%d", i);
         take(rejects, &input, 1, constraint, "", 0, false);
@@ -140,7 +143,7 @@ static void a_full_disk_is_told(void **state)
 {
     (void)state;
     struct error error = {0};
-    struct load_rejects *rejects = load_rejects_open("/dev/full", "data", &input, 1, schema, &error);
+    struct load_rejects *rejects = load_rejects_open("/dev/full", &outputs, schema, &error);
 
     assert_non_null(rejects);
     take(rejects, &input, 3, "", "x", 1, false);
