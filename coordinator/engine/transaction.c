@@ -103,7 +103,8 @@ static void answer(struct transaction *t, bool done, const struct error *error)
             op->result = OP_REFUSED;
         else if (op->result != OP_SAME)
             op->result = OP_DONE;
-        task_count(t->engine, submission, op);
+        if (done || op->error) /* nothing was said about the others, which may be tried again */
+            task_count(t->engine, submission, op);
     }
     for (uint32_t left = submission->count; left > 0; left--) /* with the last it is somebody else's again */
         engine_answered(t->engine, submission);

@@ -107,8 +107,11 @@ static bool take_record(struct block *block, struct run *run, struct input *inpu
         break;
     case INPUT_REFUSED:
         fine = add_refusal(block, run, &record, &error);
-        if (run->options->stop_on_error)
+        if (fine && run->options->stop_on_error) {
             run_stop(run, RUN_STOPPED);
+            ++*records;
+            return false;
+        }
         break;
     case INPUT_END:
         (void)run_goes_on(run); /* the end, or an interruption that the input saw first */

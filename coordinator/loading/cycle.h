@@ -62,6 +62,7 @@ struct cycle {
     uint32_t fallen_count;
     uint32_t fallen_capacity;
     bool any_orphan;
+    bool ended;                 /* by stop_on_error: a record was refused, and none behind it is taken, or told of */
     struct cycle_table *tables; /* by table */
     struct buffer row;
     struct value *values;

@@ -57,8 +57,10 @@ static bool take_refused(struct cycle *cycle, const struct taken *taken, const s
     if (!stage_put_record(cycle->stage, &record, &error) ||
         !stage_put_refusal(cycle->stage, record.seq, refusal, &error))
         return run_fail(cycle->run, &error);
-    if (cycle->run->options->stop_on_error)
+    if (cycle->run->options->stop_on_error) {
+        cycle->ended = true;
         run_stop(cycle->run, RUN_STOPPED);
+    }
     return true;
 }
 
@@ -305,10 +307,10 @@ static bool absorb(struct cycle *cycle, struct block *block, bool was_probed)
 
     if (was_probed && !probed_open(&probed, block, &error))
         return run_fail(cycle->run, &error);
-    for (uint32_t i = 0; fine && i <= block->submission->count; i++) {
-        while (fine && refusal < block->refusal_count && block->refusals[refusal].before <= i)
+    for (uint32_t i = 0; fine && !cycle->ended && i <= block->submission->count; i++) {
+        while (fine && !cycle->ended && refusal < block->refusal_count && block->refusals[refusal].before <= i)
             fine = absorb_refusal(cycle, block, &block->refusals[refusal++]);
-        if (fine && i < block->submission->count)
+        if (fine && !cycle->ended && i < block->submission->count)
             fine = absorb_row(cycle, block, i, &probed);
     }
     return fine;

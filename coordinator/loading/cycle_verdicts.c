@@ -84,6 +84,7 @@ static bool give_verdict(struct cycle *cycle, const struct stage_record *record,
         if (!explain(cycle, decided, &refusal, error))
             return false;
         run_refuse(cycle->run, record->input, record->line, &refusal, &record->raw);
+        cycle->ended = cycle->run->options->stop_on_error;
         return true;
     case ROW_INSERTED:
         if (decided != record->seq)
@@ -104,8 +105,9 @@ bool cycle_give_verdicts(struct cycle *cycle)
         return run_fail(cycle->run, &error);
     if (!stage_records_open(cycle->stage, &error))
         return run_fail(cycle->run, &error);
-    while ((found = stage_records_next(cycle->stage, &record, &error)) == 1)
+    cycle->ended = false;
+    while (!cycle->ended && (found = stage_records_next(cycle->stage, &record, &error)) == 1)
         if (!give_verdict(cycle, &record, &error))
             return run_fail(cycle->run, &error);
-    return found == 0 || run_fail(cycle->run, &error);
+    return found >= 0 || run_fail(cycle->run, &error);
 }

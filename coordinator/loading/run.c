@@ -39,8 +39,7 @@ bool run_unreadable(struct run *run, const struct error *error)
     return end_with(run, RUN_UNREADABLE, error);
 }
 
-/* A shard that is away or a disk that is full will refuse the next million rows as well. */
-static bool concerns_every_row(enum error_code code)
+bool run_concerns_every_row(enum error_code code)
 {
     return code == ERROR_UNAVAILABLE || code == ERROR_UNKNOWN || code == ERROR_IO || code == ERROR_INTERNAL ||
            code == ERROR_BUSY;
@@ -66,7 +65,7 @@ void run_refuse(struct run *run, size_t input, uint64_t line, const struct error
     }
     if (!handed_on)
         run_fail(run, &failure);
-    if (concerns_every_row(error->code))
+    if (run_concerns_every_row(error->code))
         run_fail(run, error);
     if (options->stop_on_error)
         run_stop(run, RUN_STOPPED);

@@ -28,6 +28,10 @@ void run_stop(struct run *run, enum run_stop why);
 bool run_fail(struct run *run, const struct error *error);
 bool run_unreadable(struct run *run, const struct error *error);
 
+/* Whether a refusal says nothing about its row: a shard that is away or a disk that is full will refuse the next
+ * million as well. */
+bool run_concerns_every_row(enum error_code code);
+
 /* A record's text as it was, for its reject. */
 struct run_raw {
     const uint8_t *bytes;

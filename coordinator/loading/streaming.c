@@ -2,6 +2,7 @@
 #include "streaming.h"
 
 #include "block.h"
+#include "careful.h"
 
 /* A ring: blocks[oldest] is the first not yet retired. They are retired in their order, so that rejects come in the
  * order of the input. */
@@ -67,6 +68,11 @@ static void send(struct streaming *streaming, struct block *block)
         return;
     streaming->in_flight++;
     if (block->submission->count == 0) {
+        block->finished = true;
+        return;
+    }
+    if (streaming->run->options->stop_on_error) {
+        careful_send(streaming->run, block);
         block->finished = true;
         return;
     }

@@ -211,8 +211,11 @@ class Load(sheaf.Case):
         path = self.path("u.csv", "id,name,email\n" + "\n".join(lines) + "\n")
         self.load(f"users={path}", args=("--stop-on-error",), status=1)
         there = [r[0] for r in sheaf.rows(self.data, "users")]
-        self.assertLess(len(there), count - 1)
-        self.assertNotIn(11, there)
+        self.assertEqual(there, list(range(1, 11)))
+        path = self.path("v.csv", "id,name,email\n91,a,a@v.de\n92,b,\n93,c,\n94,d,d@v.de\n95\n")
+        found = self.rejects(f"users={path}", args=("--stop-on-error",))
+        self.assertEqual([(r["line"], r["code"]) for r in found], [(3, "not_null")])
+        self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [*range(1, 11), 91])
 
     def test_keys_are_assigned_to_rows_without_one(self):
         path = self.path("u.csv", "name,email\na,a@a.de\nb,b@a.de\n")
