@@ -162,9 +162,11 @@ static bool key_is_given(const struct schema_table *table, const struct value *v
     if (table->primary_key == SCHEMA_NONE)
         return false;
     const struct schema_key *key = &table->keys[table->primary_key];
-    for (uint16_t i = 0; i < key->column_count; i++)
-        if (values[key->columns[i]].type == VALUE_ABSENT || values[key->columns[i]].type == VALUE_NULL)
+    for (uint16_t i = 0; i < key->column_count; i++) {
+        const struct value *value = &values[key->columns[i]];
+        if (value->type == VALUE_ABSENT || value->type == VALUE_NULL || value->filled)
             return false;
+    }
     return true;
 }
 
@@ -220,7 +222,7 @@ static int same_is_there(struct insert *insert, table_id id, struct error *error
     int same = result == SQLITE_ROW;
     for (uint16_t i = 0; same && i < table->column_count; i++) {
         struct value there = stored_value(*stored, i);
-        same = insert->values[i].type == VALUE_ABSENT ||
+        same = insert->values[i].type == VALUE_ABSENT || insert->values[i].filled ||
                is_stored_so(insert, &table->columns[i], &insert->values[i], &there);
     }
     if (result != SQLITE_ROW && result != SQLITE_DONE) {
@@ -290,13 +292,21 @@ static void name_first_key(struct insert *insert, table_id id, struct error *err
 static bool gives_generated(const struct schema_table *table, const struct value *values, struct error *error)
 {
     for (uint16_t i = 0; i < table->column_count; i++)
-        if (table->columns[i].generated && values[i].type != VALUE_ABSENT) {
+        if (table->columns[i].generated && values[i].type != VALUE_ABSENT && !values[i].filled) {
             error_set(error, ERROR_PARSE, "column %s of table %s is generated: it takes no value",
                       table->columns[i].name, table->name);
             error_about(error, table->name, table->columns[i].name);
             return true;
         }
     return false;
+}
+
+/* The coordinator needed them; here SQLite computes them itself. */
+static void drop_generated(const struct schema_table *table, struct value *values)
+{
+    for (uint16_t i = 0; i < table->column_count; i++)
+        if (table->columns[i].generated)
+            values[i] = value_absent();
 }
 
 /* SQLite allows NULL in a primary key that is not the rowid, unless the table is WITHOUT ROWID; Sheaf does not. */
@@ -361,6 +371,7 @@ enum insert_result insert_row(struct insert *insert, table_id id, const uint8_t 
     if (!row_read(table, row, len, insert->values, error) || null_in_key(table, insert->values, error) ||
         gives_generated(table, insert->values, error))
         return INSERT_REFUSED;
+    drop_generated(table, insert->values);
     sqlite3_stmt *statement = insert_statement(insert, id, error);
     if (!statement)
         return INSERT_FAILED;

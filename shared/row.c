@@ -5,6 +5,16 @@
 
 #define SHORTCUT_DIGITS_MAX 15u
 
+static bool read_filled(struct cursor *cursor, struct value *ret_value)
+{
+    uint32_t count;
+    if (!cursor_array(cursor, &count) || count != 1 || !cursor_value(cursor, ret_value) ||
+        ret_value->type == VALUE_ABSENT)
+        return false;
+    ret_value->filled = true;
+    return true;
+}
+
 bool row_read(const struct schema_table *table, const uint8_t *bytes, size_t len, struct value *values,
               struct error *error)
 {
@@ -13,7 +23,7 @@ bool row_read(const struct schema_table *table, const uint8_t *bytes, size_t len
     if (!cursor_array(&cursor, &count) || count != table->column_count)
         return error_set(error, ERROR_PARSE, "a row of %s has %u values", table->name, table->column_count);
     for (uint32_t i = 0; i < count; i++)
-        if (!cursor_value(&cursor, &values[i]))
+        if (!cursor_value(&cursor, &values[i]) && !read_filled(&cursor, &values[i]))
             return error_set(error, ERROR_PARSE, "a row of %s: value %u cannot be read", table->name, i + 1);
     return cursor_at_end(&cursor) || error_set(error, ERROR_PARSE, "a row of %s has trailing bytes", table->name);
 }
@@ -22,7 +32,7 @@ bool row_write(const struct schema_table *table, const struct value *values, str
 {
     bool ok = pack_array(bytes, table->column_count);
     for (uint16_t i = 0; ok && i < table->column_count; i++)
-        ok = pack_value(bytes, &values[i]);
+        ok = (!values[i].filled || pack_array(bytes, 1)) && pack_value(bytes, &values[i]);
     return ok;
 }
 

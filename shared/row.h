@@ -1,6 +1,7 @@
 /* row.h - a row in its wire form: a msgpack array with one value for each column of its table, in schema
  * order, ABSENT (false) for a column not given and for generated columns. Encoded once, by the front end; the engine
- * reads keys from it; the shard binds from it.
+ * reads keys from it; the shard binds from it. What the engine had to fill in (a DEFAULT that is a key, an assigned
+ * key, a generated column that refers) stands in an array of one.
  *
  * Texts from text formats are encoded as TEXT, and take the column's affinity in SQLite, but for one
  * shortcut that stores the same: a canonical decimal integer (-?[1-9][0-9]{0,14}, or 0) for a column of INTEGER,

@@ -22,6 +22,7 @@ enum collation { COLLATION_BINARY, COLLATION_NOCASE, COLLATION_RTRIM };
 struct value {
     enum value_type type;
     uint32_t len; /* bytes of text or blob */
+    bool filled;  /* in a row: nobody gave it, it is a DEFAULT, an assigned key or generated */
     union {
         int64_t integer;
         double real;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "assign.h"
 
+#include "generate.h"
+
 #include <sqlite3.h>
 #include <stdlib.h>
 
@@ -11,6 +13,7 @@ struct counter {
 
 struct assign {
     const struct schema *schema;
+    struct generate *generate;
     struct affinity_scratch *scratch;
     struct counter *counters; /* per table */
     uint8_t **wanted;         /* per table and column: its DEFAULT is needed here; NULL when there is no such column */
@@ -37,7 +40,8 @@ static bool find_defaults(struct assign *assign, table_id id)
 {
     const struct schema_table *table = &assign->schema->tables[id];
     for (uint16_t c = 0; c < table->column_count; c++) {
-        if (!table->columns[c].default_text || c == table->rowid_column || !is_key_column(assign->schema, table, c))
+        if (!table->columns[c].default_text || c == table->rowid_column ||
+            !(is_key_column(assign->schema, table, c) || generate_wanted(assign->generate, id)))
             continue;
         if (!assign->wanted[id] && !(assign->wanted[id] = calloc(table->column_count, 1)))
             return false;
@@ -54,6 +58,10 @@ struct assign *assign_new(const struct schema *schema, struct affinity_scratch *
     if (assign) {
         assign->schema = schema;
         assign->scratch = scratch;
+    }
+    if (ok && !(assign->generate = generate_new(schema, error))) {
+        assign_free(assign);
+        return NULL;
     }
     for (table_id t = 0; ok && t < schema->table_count; t++)
         ok = find_defaults(assign, t);
@@ -73,6 +81,7 @@ void assign_free(struct assign *assign)
         free(assign->wanted[t]);
     free(assign->wanted);
     free(assign->counters);
+    generate_free(assign->generate);
     sqlite3_close(assign->memory);
     buffer_release(&assign->kept);
     free(assign);
@@ -173,33 +182,46 @@ static bool add_defaults(struct assign *assign, table_id id, struct value *value
         filled[c] = assigned->rewritten = true;
     }
     const char *bytes = (const char *)assign->kept.bytes; /* which moves no more */
-    for (uint16_t c = 0; c < table->column_count; c++)
+    for (uint16_t c = 0; c < table->column_count; c++) {
+        values[c].filled |= filled[c];
         if (filled[c] && (values[c].type == VALUE_TEXT || values[c].type == VALUE_BLOB)) {
             values[c].bytes = bytes;
             bytes += values[c].len;
         }
+    }
+    return true;
+}
+
+static bool add_key(struct assign *assign, table_id table, struct value *values, struct assigned *assigned,
+                    struct error *error)
+{
+    const struct schema_table *t = &assign->schema->tables[table];
+    if (t->rowid_column == SCHEMA_NONE)
+        return true;
+    struct value *key = &values[t->rowid_column];
+    if (key->type == VALUE_NULL || key->type == VALUE_ABSENT) {
+        if (!next_key(assign, table, &assigned->rowid, error))
+            return false;
+        *key = value_integer(assigned->rowid);
+        key->filled = true;
+        assigned->has_rowid = assigned->rewritten = assigned->key_assigned = true;
+        return true;
+    }
+    assigned->has_rowid = affinity_as_rowid(assign->scratch, key, &assigned->rowid);
+    if (assigned->has_rowid)
+        assign_seen(assign, table, assigned->rowid);
     return true;
 }
 
 bool assign_row(struct assign *assign, table_id table, struct value *values, struct assigned *ret_assigned,
                 struct error *error)
 {
-    const struct schema_table *t = &assign->schema->tables[table];
     *ret_assigned = (struct assigned){0};
-    if (assign->wanted[table] && !add_defaults(assign, table, values, ret_assigned, error))
+    if ((assign->wanted[table] && !add_defaults(assign, table, values, ret_assigned, error)) ||
+        !add_key(assign, table, values, ret_assigned, error))
         return false;
-    if (t->rowid_column == SCHEMA_NONE)
+    if (!generate_wanted(assign->generate, table))
         return true;
-    struct value *key = &values[t->rowid_column];
-    if (key->type == VALUE_NULL || key->type == VALUE_ABSENT) {
-        if (!next_key(assign, table, &ret_assigned->rowid, error))
-            return false;
-        *key = value_integer(ret_assigned->rowid);
-        ret_assigned->has_rowid = ret_assigned->rewritten = ret_assigned->key_assigned = true;
-        return true;
-    }
-    ret_assigned->has_rowid = affinity_as_rowid(assign->scratch, key, &ret_assigned->rowid);
-    if (ret_assigned->has_rowid)
-        assign_seen(assign, table, ret_assigned->rowid);
-    return true;
+    ret_assigned->rewritten = true;
+    return generate_row(assign->generate, table, values, error);
 }

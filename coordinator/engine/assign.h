@@ -1,4 +1,5 @@
-/* assign.h - what a row must say before it can be locked: its integer key, and the DEFAULTs of columns that are keys.
+/* assign.h - what a row must say before it can be locked: its integer key, the DEFAULTs of columns that are keys, and
+ * generated columns that refer to a parent (generate.h). All of it is marked as filled in.
  *
  * Integer keys count up from the highest that ever was: what the shard's hello said and every key that passed here
  * since, also in rows that were refused later (gaps are fine). A first row gets 1, as in SQLite. DEFAULTs are computed

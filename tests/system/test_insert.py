@@ -46,6 +46,31 @@ class Insert(sheaf.Case):
                               {"table": "t", "id": 1, "b": None}, args=("--schema", schema), status=1)
         self.assertEqual([a["ok"] for a in answers], [True, True, True, False])
 
+    def test_a_default_that_is_a_key_makes_no_row_another(self):
+        schema = self.path("s.sql", "CREATE TABLE p (id INTEGER PRIMARY KEY);"
+                                    "CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER DEFAULT 7 REFERENCES p,"
+                                    " token TEXT UNIQUE DEFAULT (hex(randomblob(8))));"
+                                    "CREATE TABLE k (id TEXT PRIMARY KEY DEFAULT 'x');")
+        answers = self.insert({"table": "p", "id": 7}, {"table": "p", "id": 8}, {"table": "c", "id": 1, "p": 8},
+                              {"table": "c", "id": 1}, {"table": "c", "id": 1, "p": 7}, {"table": "k"}, {"table": "k"},
+                              status=1, args=("--schema", schema))
+        self.assertEqual([a["ok"] for a in answers], [True, True, True, True, False, True, False])
+        self.assertTrue(answers[3]["already_there"])
+        self.assertEqual(sheaf.rows(self.data, "c", order="id")[0][:2], (1, 8))
+
+    def test_generated_columns_refer_too(self):
+        schema = self.path("s.sql", "CREATE TABLE p (id INTEGER PRIMARY KEY);"
+                                    "CREATE TABLE c (id INTEGER PRIMARY KEY, x INTEGER DEFAULT 1, v INTEGER AS (x + 1) REFERENCES p,"
+                                    " s INTEGER AS (x + 2) STORED REFERENCES p);")
+        rows = [{"table": "p", "id": 2}, {"table": "c", "id": 1}, {"table": "p", "id": 3}, {"table": "c", "id": 1},
+                {"table": "c", "id": 1, "x": 1}, {"table": "c", "id": 2, "x": 2}, {"table": "c", "id": 3, "x": None}]
+        answers = self.insert(*rows, status=1, args=("--schema", schema))
+        self.assertEqual([a["ok"] for a in answers], [True, False, True, True, True, False, True])
+        self.assertEqual(answers[1]["error"]["constraint"], "s")
+        self.assertIn("c.s 3: no such row in p (id)", answers[1]["error"]["message"])
+        self.assertTrue(answers[4]["already_there"])
+        self.assertEqual([row[:4] for row in sheaf.rows(self.data, "c")], [(1, 1, 2, 3), (3, None, None, None)])
+
     def test_a_missing_integer_key_is_assigned_and_returned(self):
         answers = self.insert({k: v for k, v in USER.items() if k != "id"},
                               {"table": "users", "id": 10, "name": "B", "email": "b@b.de"},

@@ -242,6 +242,19 @@ class Load(sheaf.Case):
         self.assertEqual(sheaf.rows(self.data, "n"), [(3, "3"), (4, "3")])
         self.assertEqual(sheaf.rows(self.data, "w"), [("b", "B"), ("c", "b")])
 
+    def test_generated_columns_refer_too(self):
+        schema = self.path("s.sql", "CREATE TABLE p (id INTEGER PRIMARY KEY);"
+                                    "CREATE TABLE c (id INTEGER PRIMARY KEY, x INTEGER, v INTEGER AS (x + 1) REFERENCES p);"
+                                    "CREATE TABLE e (id INTEGER PRIMARY KEY, above INTEGER AS (CASE WHEN id < 5 THEN id + 1 END) REFERENCES e);")
+        p, c = self.path("p.csv", "id\n2\n3\n"), self.path("c.csv", "id,x\n1,1\n2,2\n3,3\n4,\n")
+        e = self.path("e.csv", "id\n1\n3\n4\n5\n")
+        for _ in range(2):
+            found = self.rejects(f"c={c}", f"p={p}", f"e={e}", args=("--schema", schema))
+            self.assertEqual(sorted((r["table"], r["line"], r["code"], r["constraint"]) for r in found),
+                             [("c", 4, "reference_missing", "v"), ("e", 2, "reference_missing", "above")])
+            self.assertEqual([row[0] for row in sheaf.rows(self.data, "c")], [1, 2, 4])
+            self.assertEqual([row[0] for row in sheaf.rows(self.data, "e")], [3, 4, 5])
+
     def test_circles_between_databases(self):
         schema = self.path("s.sql", "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER NOT NULL REFERENCES b(id));"
                                     "CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER NOT NULL REFERENCES a(id), u TEXT UNIQUE);")

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-enum { PLAIN, COUNTED, BY_TEXT, DEFAULTS, CHILD, NO_ROWID };
+enum { PLAIN, COUNTED, BY_TEXT, DEFAULTS, CHILD, NO_ROWID, GENERATED };
 
 static const char ddl[] =
     "CREATE TABLE plain (id INTEGER PRIMARY KEY, name TEXT DEFAULT 'not a key');\n"
@@ -22,7 +22,11 @@ static const char ddl[] =
     " 'free');\n"
     "CREATE TABLE child (id INTEGER PRIMARY KEY, p DEFAULT 7 REFERENCES plain, t TEXT DEFAULT 'x' REFERENCES "
     "by_text);\n"
-    "CREATE TABLE no_rowid (id INTEGER PRIMARY KEY) WITHOUT ROWID;\n";
+    "CREATE TABLE no_rowid (id INTEGER PRIMARY KEY) WITHOUT ROWID;\n"
+    "CREATE TABLE generated (id INTEGER PRIMARY KEY, x INT NOT NULL DEFAULT (6) CHECK (x < 0), p INT AS (x + 1) "
+    "REFERENCES "
+    "plain, q TEXT AS ('t' || x) STORED REFERENCES by_text, free AS (x));\n"
+    "CREATE TRIGGER never BEFORE INSERT ON generated BEGIN SELECT RAISE(ABORT, 'no'); END;\n";
 
 struct world {
     struct schema *schema;
@@ -189,6 +193,8 @@ static void a_default_of_a_reference_column_is_filled_in(void **state)
     assert_false(world->assigned.key_assigned);
     assert_true(value_same(&world->values[1], &(struct value){.type = VALUE_INTEGER, .integer = 7}));
     assert_true(value_same(&world->values[2], &(struct value){.type = VALUE_TEXT, .len = 1, .bytes = "x"}));
+    assert_true(world->values[1].filled && world->values[2].filled);
+    assert_false(world->values[0].filled);
     blank(world);
     world->values[0] = value_integer(2);
     world->values[1] = value_null(); /* given: that is not absent */
@@ -256,6 +262,23 @@ static void an_expression_is_computed_again_for_each_row(void **state)
     assert_memory_not_equal(first, world->values[3].bytes, 16);
 }
 
+static void a_generated_column_that_refers_is_computed(void **state)
+{
+    struct world *world = *state;
+    const struct value six = value_integer(6), seven = value_integer(7), text = value_text("t6", 2);
+    assert_true(row(world, GENERATED, value_integer(1)));
+    assert_true(world->assigned.rewritten);
+    assert_true(value_same(&world->values[1], &six) && world->values[1].filled);
+    assert_true(value_same(&world->values[2], &seven) && world->values[2].filled);
+    assert_true(value_same(&world->values[3], &text) && world->values[3].filled);
+    assert_int_equal(world->values[4].type, VALUE_ABSENT); /* it refers to nothing */
+    blank(world);
+    world->values[0] = value_integer(1); /* the row before is gone */
+    world->values[1] = value_null();     /* which the shard refuses */
+    assert_true(assign_row(world->assign, GENERATED, world->values, &world->assigned, &world->error));
+    assert_int_equal(world->values[2].type, VALUE_ABSENT);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -272,6 +295,7 @@ int main(void)
         TEST(a_default_of_a_reference_column_is_filled_in),
         TEST(every_form_of_a_default_is_what_sqlite_stores),
         TEST(an_expression_is_computed_again_for_each_row),
+        TEST(a_generated_column_that_refers_is_computed),
     };
     return cmocka_run_group_tests_name("assign", tests, NULL, NULL);
 }

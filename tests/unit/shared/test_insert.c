@@ -112,6 +112,23 @@ static void refusals_name_their_rule(void **state)
     refused(f, PUT(f, "c", false, T("a"), I(1)), ERROR_UNIQUE, "a,b");
 }
 
+static struct value filled(struct value value)
+{
+    value.filled = true;
+    return value;
+}
+
+static void what_was_filled_in_makes_no_row_another(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(PUT(f, "t", true, I(1), T("a"), I(2), filled(T("one"))), INSERT_DONE);
+    assert_int_equal(PUT(f, "t", true, I(1), T("a"), I(2), filled(T("two"))), INSERT_SAME);
+    refused(f, PUT(f, "t", true, I(1), T("b"), I(2), filled(T("two"))), ERROR_UNIQUE, "id");
+    refused(f, PUT(f, "t", true, filled(I(1)), T("a"), I(2), T("one")), ERROR_UNIQUE, "id"); /* it came without a key */
+    assert_int_equal(PUT(f, "k t", true, T("k"), I(1), filled(I(9))), INSERT_DONE); /* generated: computed here */
+    refused(f, PUT(f, "k t", true, T("l"), I(1), I(2)), ERROR_PARSE, "g");
+}
+
 static void the_same_row_again_is_known(void **state)
 {
     struct fixture *f = *state;
@@ -188,6 +205,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_row_takes_its_defaults_and_its_affinities, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals_name_their_rule, setup, teardown),
         cmocka_unit_test_setup_teardown(the_same_row_again_is_known, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_filled_in_makes_no_row_another, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refused_row_has_no_effect, setup, teardown),
         cmocka_unit_test_setup_teardown(many_sets_of_columns_use_the_right_statement, setup, teardown),
         cmocka_unit_test_setup_teardown(a_row_of_another_shape_is_refused, setup, teardown),

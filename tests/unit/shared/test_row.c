@@ -36,6 +36,22 @@ static void a_row_is_read_as_it_was_written(void **state)
     buffer_release(&bytes);
 }
 
+static void what_was_filled_in_is_marked(void **state)
+{
+    (void)state;
+    struct value values[5] = {value_integer(-5), value_real(0.1), value_null(), value_text("h", 1), value_absent()};
+    struct value got[5];
+    struct buffer bytes = {0};
+    values[0].filled = values[2].filled = values[3].filled = true;
+    assert_true(row_write(&schema->tables[0], values, &bytes));
+    assert_true(row_read(&schema->tables[0], bytes.bytes, bytes.len, got, &error));
+    for (unsigned i = 0; i < 5; i++) {
+        assert_true(value_same(&values[i], &got[i]));
+        assert_int_equal(values[i].filled, got[i].filled);
+    }
+    buffer_release(&bytes);
+}
+
 static void a_row_that_is_not_exactly_one_is_refused(void **state)
 {
     (void)state;
@@ -56,6 +72,9 @@ static void a_row_that_is_not_exactly_one_is_refused(void **state)
     assert_false(row_read(&schema->tables[1], bytes.bytes, bytes.len - 1, got, &error)); /* of three columns */
     assert_false(row_read(&schema->tables[0], (const uint8_t *)"\x95\xc0\xc0\xc0\xc0\xc3", 6, got, &error)); /* true */
     assert_false(row_read(&schema->tables[0], (const uint8_t *)"\x95\xc0\xc0\xc0\xc0\x90", 6, got, &error));
+    assert_false(row_read(&schema->tables[0], (const uint8_t *)"\x95\xc0\xc0\xc0\xc0\x91", 6, got, &error));
+    assert_false(row_read(&schema->tables[0], (const uint8_t *)"\x95\xc0\xc0\xc0\xc0\x91\xc2", 7, got, &error));
+    assert_false(row_read(&schema->tables[0], (const uint8_t *)"\x95\xc0\xc0\xc0\xc0\x91\x91\x01", 8, got, &error));
     buffer_release(&bytes);
 }
 
@@ -163,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_read_as_it_was_written),
+        cmocka_unit_test(what_was_filled_in_is_marked),
         cmocka_unit_test(a_row_that_is_not_exactly_one_is_refused),
         cmocka_unit_test(the_shortcut_for_integers_stores_what_sqlite_would_store),
         cmocka_unit_test(a_name_is_quoted_whatever_it_holds),
