@@ -34,12 +34,16 @@ static int creates(struct watch *watch, enum statement_kind kind, const char *na
     watch->kind = kind;
     snprintf(watch->name, sizeof watch->name, "%s", name);
     snprintf(watch->table, sizeof watch->table, "%s", table ? table : name);
+    if (!*name)
+        return deny(watch, "an empty name", NULL);
     if (strlen(name) > LIMIT_NAME_BYTES_MAX)
         return deny(watch, "a name longer than 200 bytes", NULL);
     if (!strncasecmp(name, "_sheaf_", 7))
         return deny(watch, "names that begin with _sheaf_ are Sheaf's own:", name);
     return SQLITE_OK;
 }
+
+static const char temporary[] = "TEMP: temporary objects live in no database";
 
 /* https://sqlite.org/c3ref/c_alter_table.html gives the arguments of each action. */
 static int authorize(void *context, int action, const char *first, const char *second, const char *database,
@@ -72,6 +76,8 @@ static int authorize(void *context, int action, const char *first, const char *s
         /* SQLite's own bookkeeping while it creates */
         if (first && !strncasecmp(first, "sqlite_", 7) && database && !strcmp(database, "main"))
             return SQLITE_OK;
+        if (first && !strncasecmp(first, "sqlite_temp_", 12))
+            return deny(watch, temporary, NULL);
         return deny(watch,
                     action == SQLITE_INSERT   ? "INSERT into"
                     : action == SQLITE_UPDATE ? "UPDATE of"
@@ -81,7 +87,7 @@ static int authorize(void *context, int action, const char *first, const char *s
     case SQLITE_CREATE_TEMP_TABLE:
     case SQLITE_CREATE_TEMP_TRIGGER:
     case SQLITE_CREATE_TEMP_VIEW:
-        return deny(watch, "temporary objects live in no database: TEMP", first);
+        return deny(watch, temporary, NULL);
     case SQLITE_CREATE_VTABLE:
         return deny(watch, "CREATE VIRTUAL TABLE", first);
     case SQLITE_ATTACH:
