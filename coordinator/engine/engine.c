@@ -81,6 +81,13 @@ void engine_answered(struct engine *engine, struct submission *submission)
 
 /* ---- submissions ---- */
 
+static void tell_granted(struct engine *engine)
+{
+    struct lock_owner *owner;
+    while ((owner = locks_next_granted(engine->locks)))
+        owner->granted(owner);
+}
+
 static void begin_waiting(struct engine *engine)
 {
     uint32_t begun = 0;
@@ -103,6 +110,7 @@ static void begin_waiting(struct engine *engine)
         }
         engine->waiting_from = all ? 0 : from + 1;
         engine->ops_active += submission->atomic ? count : 1;
+        tell_granted(engine); /* a release in between must not let a later one pass */
         if (submission->atomic)
             transaction_begin(engine, submission);
         else
@@ -217,11 +225,10 @@ static void take_mail(struct engine *engine, struct mail *mail)
 /* Everything that can go on without a new event. */
 static void go_on(struct engine *engine)
 {
-    struct lock_owner *owner;
     do {
+        tell_granted(engine);
         begin_waiting(engine);
-        while ((owner = locks_next_granted(engine->locks)))
-            owner->granted(owner);
+        tell_granted(engine);
     } while (engine->first_waiting && engine->ops_active == 0);
     references_pump(engine->references);
     for (database_id d = 0; d < engine->schema->database_count; d++)

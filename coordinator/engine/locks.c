@@ -159,15 +159,24 @@ size_t locks_count(const struct locks *locks)
     return locks->count;
 }
 
-static uint32_t find_or_add(struct locks *locks, uint64_t key)
+/* The slot of a key; an empty one where it belongs when nobody has it. */
+static uint32_t slot_of(const struct locks *locks, uint64_t key)
 {
     uint32_t tag = tag_of(key), at = tag & locks->mask;
-    for (; locks->slots[at].lock != LOCKS_NONE; at = (at + 1) & locks->mask)
-        if (locks->slots[at].tag == tag && lock_at(locks, locks->slots[at].lock)->key == key)
-            return locks->slots[at].lock;
+    while (locks->slots[at].lock != LOCKS_NONE &&
+           (locks->slots[at].tag != tag || lock_at(locks, locks->slots[at].lock)->key != key))
+        at = (at + 1) & locks->mask;
+    return at;
+}
+
+static uint32_t find_or_add(struct locks *locks, uint64_t key)
+{
+    uint32_t at = slot_of(locks, key);
+    if (locks->slots[at].lock != LOCKS_NONE)
+        return locks->slots[at].lock;
     uint32_t i = pool_take(&locks->locks);
     *lock_at(locks, i) = (struct lock){.key = key, .first_waiter = LOCKS_NONE, .last_waiter = LOCKS_NONE};
-    locks->slots[at] = (struct slot){tag, i};
+    locks->slots[at] = (struct slot){tag_of(key), i};
     locks->count++;
     return i;
 }
@@ -198,6 +207,12 @@ static int by_key(const void *a, const void *b)
     return 0;
 }
 
+static void add_want(struct lock_want *want, const struct lock_want *other)
+{
+    want->exclusive |= other->exclusive;
+    want->in_order &= other->in_order;
+}
+
 static size_t merge_few(struct lock_want *wants, size_t count)
 {
     size_t kept = 0;
@@ -206,7 +221,7 @@ static size_t merge_few(struct lock_want *wants, size_t count)
         while (same < kept && wants[same].key != wants[i].key)
             same++;
         if (same < kept)
-            wants[same].exclusive |= wants[i].exclusive;
+            add_want(&wants[same], &wants[i]);
         else
             wants[kept++] = wants[i];
     }
@@ -221,7 +236,7 @@ static size_t merge(struct lock_want *wants, size_t count)
     size_t kept = 0;
     for (size_t i = 1; i < count; i++)
         if (wants[i].key == wants[kept].key)
-            wants[kept].exclusive |= wants[i].exclusive;
+            add_want(&wants[kept], &wants[i]);
         else
             wants[++kept] = wants[i];
     return kept + 1;
@@ -264,11 +279,33 @@ static void add_claim(struct locks *locks, struct lock_owner *owner, const struc
     lock->last_waiter = number;
 }
 
+/* Who waits for nothing, or only in the one line where all others wait as well, cannot be overtaken in another. */
+static void keep_order(const struct locks *locks, struct lock_want *wants, size_t count)
+{
+    size_t in_order = 0, waits = 0, waits_in_order = 0;
+    for (size_t i = 0; i < count; i++)
+        in_order += wants[i].in_order;
+    if (in_order == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t lock = locks->slots[slot_of(locks, wants[i].key)].lock;
+        if (lock == LOCKS_NONE || is_free_for(lock_at(locks, lock), wants[i].exclusive))
+            continue;
+        waits++;
+        waits_in_order += wants[i].in_order;
+    }
+    if (waits == 0 || (waits == 1 && waits_in_order == 1 && in_order == 1))
+        return;
+    for (size_t i = 0; i < count; i++)
+        wants[i].exclusive |= wants[i].in_order;
+}
+
 bool locks_take(struct locks *locks, struct lock_owner *owner, struct lock_want *wants, size_t *count)
 {
     if (*count == 0)
         return true;
     *count = merge(wants, *count);
+    keep_order(locks, wants, *count);
     if (!pool_reserve(&locks->claims, *count) || !pool_reserve(&locks->locks, *count) || !table_reserve(locks, *count))
         return false;
     for (size_t i = 0; i < *count; i++)

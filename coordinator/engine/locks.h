@@ -31,6 +31,7 @@ static inline void lock_owner_init(struct lock_owner *owner, void (*granted)(str
 struct lock_want {
     uint64_t key;
     bool exclusive;
+    bool in_order; /* shared, as long as nobody can overtake its owner: see locks_take */
 };
 
 struct locks;
@@ -40,7 +41,11 @@ void locks_free(struct locks *locks);
 
 /* Takes all of `wants`: sorts them, and merges those with the same key (exclusive wins); `*count` becomes what is left.
  * owner->waiting tells afterwards how many were not granted at once; when it falls to 0 later the owner comes out of
- * locks_next_granted. False: out of memory, nothing was taken. */
+ * locks_next_granted. False: out of memory, nothing was taken.
+ *
+ * Wants `in_order` are those of owners that do not mind each other as long as they go on in order of arrival. They are
+ * shared while that is so; an owner that has to wait for something else takes them exclusively, so that later ones wait
+ * behind it. */
 bool locks_take(struct locks *locks, struct lock_owner *owner, struct lock_want *wants, size_t *count);
 
 /* Gives back what is held, and no longer waits for what is not. */

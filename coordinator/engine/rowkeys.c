@@ -94,11 +94,15 @@ size_t rowkeys_wants(const struct rowkeys *rowkeys, table_id table, const struct
     for (uint16_t k = 0; k < t->key_count; k++)
         if (rowkeys_taken(rowkeys, table, k, values, &wants[count].key)) {
             bool coarse = t->keys[k].partial || is_opaque(t, &t->keys[k]);
-            wants[count++].exclusive = atomic || !coarse || t->reference_count > 0 || t->keys[k].referenced;
+            wants[count].exclusive = atomic || !coarse || t->reference_count > 0 || t->keys[k].referenced;
+            wants[count].in_order = !wants[count].exclusive;
+            count++;
         }
     for (uint16_t r = 0; r < t->reference_count; r++)
-        if (rowkeys_named(rowkeys, &rowkeys->schema->references[t->references[r]], values, &wants[count].key))
-            wants[count++].exclusive = false;
+        if (rowkeys_named(rowkeys, &rowkeys->schema->references[t->references[r]], values, &wants[count].key)) {
+            wants[count].exclusive = wants[count].in_order = false;
+            count++;
+        }
     return count;
 }
 

@@ -3,7 +3,8 @@
  * A row takes each of its primary and unique keys, exclusively: who names it as a parent waits for its commit, and of
  * two rows with one key the earlier wins. It takes each parent key that it names, shared. Keys with a NULL are not
  * locked. A key that cannot be computed here (an expression, a generated column) locks as a whole table's; that one and
- * a partial index's are taken shared by a single row that waits for nobody, since its place in the batch decides.
+ * a partial index's are taken in order of arrival by a single row that refers to nothing, since its place in the batch
+ * decides.
  *
  * Immutable once made. */
 #ifndef SHEAF_ROWKEYS_H

@@ -33,6 +33,18 @@ class Insert(sheaf.Case):
         answers = self.insert(ORDER, USER, PRODUCT, ORDER, status=1)
         self.assertEqual([a["ok"] for a in answers], [False, True, True, True])
 
+    def test_conflicts_fall_to_the_earlier_line_in_indexes_of_every_kind(self):
+        # the third line waits for the second one's key, the fourth for nobody: it must not come first all the same
+        rows = [{"table": "t", "id": 0, "v": 3}, {"table": "t", "id": 4, "v": 3}, {"table": "t", "id": 4, "v": 4},
+                {"table": "t", "id": 14, "v": 4}, {"table": "t", "id": 15, "v": 5}]
+        for i, rule in enumerate(("v UNIQUE);", "v); CREATE UNIQUE INDEX i ON t (v) WHERE v > 1;", "v, g AS (v) UNIQUE);",
+                                  "v); CREATE UNIQUE INDEX i ON t (abs(v));",
+                                  "v); CREATE UNIQUE INDEX i ON t (abs(v)); CREATE UNIQUE INDEX j ON t (v) WHERE v > 1;")):
+            with self.subTest(rule=rule):
+                schema = self.path(f"s{i}.sql", "CREATE TABLE t (id INTEGER PRIMARY KEY, " + rule)
+                answers = self.insert(*rows, status=1, data=f"{self.data}{i}", args=("--schema", schema))
+                self.assertEqual([a["ok"] for a in answers], [True, False, True, False, True])
+
     def test_the_same_row_again_is_there_already_and_other_values_are_not_unique(self):
         answers = self.insert(USER, USER, {**USER, "name": "Bea"}, status=1)
         self.assertEqual(answers[1], {"line": 2, "ok": True, "already_there": True})

@@ -30,7 +30,7 @@ static int teardown(void **state)
 /* One want, fresh owner; whether it was granted at once. */
 static bool take(struct locks *locks, struct lock_owner *owner, uint64_t key, bool exclusive)
 {
-    struct lock_want want = {key, exclusive};
+    struct lock_want want = {.key = key, .exclusive = exclusive};
     size_t count = 1;
     lock_owner_init(owner, never);
     assert_true(locks_take(locks, owner, &want, &count));
@@ -85,7 +85,7 @@ static void a_shared_one_waits_behind_a_waiting_exclusive_one(void **state)
 static void wants_for_one_key_are_merged_and_exclusive_wins(void **state)
 {
     enum { MANY = 40 };
-    struct lock_want few[] = {{9, false}, {8, false}, {9, true}, {9, false}}, many[MANY];
+    struct lock_want few[] = {{.key = 9}, {.key = 8}, {.key = 9, .exclusive = true}, {.key = 9}}, many[MANY];
     struct lock_owner owner, other;
     size_t count = 4;
     lock_owner_init(&owner, never);
@@ -99,7 +99,7 @@ static void wants_for_one_key_are_merged_and_exclusive_wins(void **state)
     locks_release(*state, &other);
     locks_release(*state, &owner);
     for (unsigned i = 0; i < MANY; i++)
-        many[i] = (struct lock_want){100 + i % 10, i == 13};
+        many[i] = (struct lock_want){.key = 100 + i % 10, .exclusive = i == 13};
     count = MANY;
     lock_owner_init(&owner, never);
     assert_true(locks_take(*state, &owner, many, &count));
@@ -111,6 +111,56 @@ static void wants_for_one_key_are_merged_and_exclusive_wins(void **state)
     }
     locks_release(*state, &owner);
     assert_int_equal(locks_count(*state), 0);
+}
+
+/* A key of its own, and one or two where order decides. */
+static bool take_in_order(struct locks *locks, struct lock_owner *owner, uint64_t own, uint64_t line, uint64_t other)
+{
+    struct lock_want wants[] = {
+        {.key = own, .exclusive = true}, {.key = line, .in_order = true}, {.key = other, .in_order = true}};
+    size_t count = 3;
+    lock_owner_init(owner, never);
+    assert_true(locks_take(locks, owner, wants, &count));
+    return owner->waiting == 0;
+}
+
+static void who_waits_is_not_overtaken_where_order_decides(void **state)
+{
+    struct lock_owner first, second, third, fourth;
+    assert_true(take_in_order(*state, &first, 1, 100, 100));
+    assert_true(take_in_order(*state, &second, 2, 100, 100)); /* right behind it */
+    assert_false(take_in_order(*state, &third, 2, 100, 100));
+    assert_false(take_in_order(*state, &fourth, 4, 100, 100)); /* though its own key is free */
+    locks_release(*state, &second);
+    assert_null(locks_next_granted(*state));
+    locks_release(*state, &first);
+    assert_ptr_equal(locks_next_granted(*state), &third);
+    assert_null(locks_next_granted(*state));
+    locks_release(*state, &third);
+    assert_ptr_equal(locks_next_granted(*state), &fourth);
+    locks_release(*state, &fourth);
+    assert_int_equal(locks_count(*state), 0);
+}
+
+static void who_waits_in_one_line_is_not_overtaken_in_another(void **state)
+{
+    struct lock_owner writer, first, second, third;
+    assert_true(take(*state, &writer, 100, true));
+    assert_false(take_in_order(*state, &first, 1, 100, 100));
+    assert_false(take_in_order(*state, &second, 2, 100, 200));
+    assert_false(take_in_order(*state, &third, 3, 200, 200));
+    locks_release(*state, &writer);
+    assert_ptr_equal(locks_next_granted(*state), &first);
+    assert_null(locks_next_granted(*state));
+    locks_release(*state, &first);
+    assert_ptr_equal(locks_next_granted(*state), &second);
+    locks_release(*state, &second);
+    assert_ptr_equal(locks_next_granted(*state), &third);
+    locks_release(*state, &third);
+    assert_true(take_in_order(*state, &first, 1, 100, 200));
+    assert_true(take_in_order(*state, &second, 2, 100, 200)); /* both shared again */
+    locks_release(*state, &first);
+    locks_release(*state, &second);
 }
 
 static void keys_with_one_upper_half_are_not_one_key(void **state)
@@ -127,7 +177,7 @@ static void keys_with_one_upper_half_are_not_one_key(void **state)
 static void an_owner_comes_out_when_it_has_all(void **state)
 {
     struct lock_owner a, b, both;
-    struct lock_want wants[] = {{1, true}, {2, true}};
+    struct lock_want wants[] = {{.key = 1, .exclusive = true}, {.key = 2, .exclusive = true}};
     size_t count = 2;
     assert_true(take(*state, &a, 1, true));
     assert_true(take(*state, &b, 2, false));
@@ -329,8 +379,8 @@ static void chance_finds_no_difference_to_the_model(void **state)
         size_t count = random_next(&seed) % (WANTS + 1), left = count;
         bool mostly_shared = random_next(&seed) % 2;
         for (size_t w = 0; w < count; w++) /* the same upper half for one key only; some share the home slot */
-            wants[w] = (struct lock_want){(random_next(&seed) % KEYS) << 32 | 1,
-                                          random_next(&seed) % (mostly_shared ? 16 : 2) == 0};
+            wants[w] = (struct lock_want){.key = (random_next(&seed) % KEYS) << 32 | 1,
+                                          .exclusive = random_next(&seed) % (mostly_shared ? 16 : 2) == 0};
         memcpy(given, wants, sizeof given);
         compare_granted(*state, &model, owners);
         lock_owner_init(&owners[owner], never);
@@ -389,6 +439,8 @@ int main(void)
         TEST(those_who_wait_get_it_in_order_of_arrival),
         TEST(a_shared_one_waits_behind_a_waiting_exclusive_one),
         TEST(wants_for_one_key_are_merged_and_exclusive_wins),
+        TEST(who_waits_is_not_overtaken_where_order_decides),
+        TEST(who_waits_in_one_line_is_not_overtaken_in_another),
         TEST(keys_with_one_upper_half_are_not_one_key),
         TEST(an_owner_comes_out_when_it_has_all),
         TEST(one_that_leaves_the_line_holds_nobody_up),
