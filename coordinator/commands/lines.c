@@ -68,6 +68,15 @@ static bool is_blank(const char *line, size_t len)
     return true;
 }
 
+/* The stream's first line may begin with a byte order mark. */
+static void skip_mark(const struct lines *lines, size_t *from, size_t *len)
+{
+    if (lines->number == 1 && *len >= 3 && memcmp(lines->bytes + *from, "\xef\xbb\xbf", 3) == 0) {
+        *from += 3;
+        *len -= 3;
+    }
+}
+
 /* Moves over the next line (its end included) and says where it was. False: it has not ended yet. */
 static bool next_end(struct lines *lines, size_t *ret_from, size_t *ret_len)
 {
@@ -101,6 +110,7 @@ enum lines_result lines_next(struct lines *lines, const char **ret_line, size_t 
             *ret_number = lines->number;
             return LINES_TOO_LONG;
         }
+        skip_mark(lines, &from, &len);
         if (is_blank(lines->bytes + from, len))
             continue;
         *ret_line = lines->bytes + from;

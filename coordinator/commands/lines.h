@@ -2,7 +2,7 @@
  *
  * Holds at most one line of `line_max` bytes and what was read beyond it; of a longer line only the fact that it was
  * there is kept. A last line without its end counts as one. Lines of blanks only (space, tab, carriage return) are
- * counted and passed over. One thread.
+ * counted and passed over, a byte order mark at the beginning is passed over. One thread.
  *
  * Order: lines_new; then repeatedly lines_room, put bytes there, lines_filled (0 at the end of the stream), lines_next
  * until LINES_MORE. */

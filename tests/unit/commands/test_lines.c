@@ -93,9 +93,28 @@ static void a_huge_line_takes_no_more_memory(void **state)
     free(text);
 }
 
+static void a_byte_order_mark_at_the_beginning_is_passed_over(void **state)
+{
+    (void)state;
+    assert_told("\xef\xbb\xbf"
+                "a\nb\n",
+                10, "1:a|2:b|");
+    assert_told("\xef\xbb\xbf\n\xef\xbb\xbf"
+                "b\n",
+                10,
+                "2:\xef\xbb\xbf"
+                "b|");
+    assert_told("\xef\xbb"
+                "a\n",
+                10,
+                "1:\xef\xbb"
+                "a|");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_byte_order_mark_at_the_beginning_is_passed_over),
         cmocka_unit_test(lines_are_told_whatever_the_pieces),
         cmocka_unit_test(blank_lines_are_counted_and_passed_over),
         cmocka_unit_test(a_line_too_long_is_told_once_and_the_next_goes_on),
