@@ -10,7 +10,9 @@
 bool cache_reserve(int64_t bytes, struct error *error)
 {
     int header_bytes;
-    if (sqlite3_config(SQLITE_CONFIG_PCACHE_HDRSZ, &header_bytes) != SQLITE_OK)
+    if (sqlite3_config(SQLITE_CONFIG_SINGLETHREAD) != SQLITE_OK ||
+        sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK ||
+        sqlite3_config(SQLITE_CONFIG_PCACHE_HDRSZ, &header_bytes) != SQLITE_OK)
         return error_set(error, ERROR_INTERNAL, "the page cache comes too late");
     int slot_bytes = PAGE_BYTES + (header_bytes + 7) / 8 * 8;
     int64_t slots = bytes / slot_bytes;
