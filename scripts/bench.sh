@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # bench.sh [ROUNDS [USERS PRODUCTS ORDERS]]: loads the shop with Sheaf and, beside it, the same rows out of memory into one
 # SQLite file; prints both times of each round and the ratio of the best ones (1.0: as fast; 2.0: Sheaf takes half the time).
 # Sheaf's time is the whole command: start, parsing, checks, three databases, end.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Builds the two programs, optimised, into build/bin/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

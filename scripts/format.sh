@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Lays out every C file as .clang-format says; with --check only says which are not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # gen-shop.sh USERS PRODUCTS ORDERS [DIR]: the shop's three tables as CSV, with a stated share of invalid rows.
 #
 # Deterministic: the same numbers give the same bytes. One row in a thousand is made invalid, each kind in turn. Writes into DIR

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs what Sheaf is built and tested with, from Debian's packages: the one list of them. Does nothing when all are there.
 set -euo pipefail
 
 packages=(
     gcc g++ clang libclang-rt-14-dev clang-format cmake ninja-build pkg-config git python3
-    libsqlite3-dev sqlite3 libnng-dev libmsgpack-dev libjansson-dev libinih-dev libroaring-dev libcsv-dev
+    libsqlite3-dev sqlite3 libnng-dev libmsgpack-dev libjansson-dev libinih-dev libroaring-dev
     libcmocka-dev procps
 )
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Everything that guards Sheaf: layout, warnings of two compilers, and all tests, twice where it pays: optimised, and under
 # ASan and UBSan (unit and differential tests, each as one test of the same run). What CTest says last counts all of it.
 set -euo pipefail

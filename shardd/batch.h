@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* batch.h - the entries of a write batch become SQL, with a result for each.
  *
  * Invariants

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* channel.h - one nng PAIR0 socket that listens: what has arrived, and what is sent back.
  *
  * nng's threads put what arrives into an inbox, but for pings, which they answer themselves, at once and with a counter

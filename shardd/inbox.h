@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inbox.h - what has arrived and not been handled: from nng's threads and the signal thread to the main thread.
  *
  * Bounded: when it is full the caller stops receiving, which stops the sender, until inbox_take says to go on. Its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* owner.h - one writer: nobody else can write a shard's file while its shardd lives.
  *
  * Two means. The lock file NAME.db.lock, held with flock, tells a second shardd (never the database file itself:

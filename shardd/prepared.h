@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* prepared.h - the rows that outlive a crash: promises of transactions that other shards take part in (design section
  * 7).
  *

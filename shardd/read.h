@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* read.h - questions that change nothing: exists, keys, scan. On the writer's connection, outside a transaction: they
  * see every committed batch and none other. Owns its prepared statements. Main thread. */
 #ifndef SHEAF_READ_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* serve.h - message in, one call, answer out.
  *
  * Listens on one nng PAIR0 socket. nng's threads answer pings at once, with a counter that the main thread moves, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* store.h - one SQLite file: opened, created, committed; Sheaf's own tables in it. The only user of sqlite3 that
  * writes, together with what it hands its connection to (batch.h, prepared.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* store_meta.h - the inside of store.c: Sheaf's own tables in a database file. Main thread. */
 #ifndef SHEAF_STORE_META_H
 #define SHEAF_STORE_META_H

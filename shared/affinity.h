@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* affinity.h - a value as a column would store it.
  *
  * Exact by construction: what is not plainly unchanged, or a canonical decimal integer, is asked of SQLite

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* buffer.h - bytes that grow.
  *
  * A zeroed struct is an empty buffer. Owned by whoever declares it; buffer_release frees the bytes

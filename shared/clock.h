@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clock.h - the only place that asks what time it is. */
 #ifndef SHEAF_CLOCK_H
 #define SHEAF_CLOCK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.h - the configuration file (INI, read with inih): databases, tables, addresses, limits.
  *
  *   [coordinator]  data = DIR, cluster = NAME, schema = FILE

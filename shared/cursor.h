@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cursor.h - reading msgpack without trusting it.
  *
  * A cursor walks over bytes that somebody else owns; text and blobs are views into them. Nothing is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* error.h - what can go wrong, as a value: a code from one closed list and a text with context.
  *
  * Every function that can fail for a reason a user may meet takes a `struct error *` as its last

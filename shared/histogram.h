@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* histogram.h - how long things take, mergeable over threads and processes.
  *
  * Log-linear: 16 steps for each power of two, so a reported value is at most 6.25% above the true one; 0 to 2^40 (18

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insert.h - one row into one SQLite table, and what SQLite said of it in Sheaf's words.
  *
  * Shared because a shard's batches and the loader's staging file must judge a row alike. Owns the prepared statements

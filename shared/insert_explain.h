@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insert_explain.h - the inside of insert.c: SQLite's messages in Sheaf's words. Only for insert.c. */
 #ifndef SHEAF_INSERT_EXPLAIN_H
 #define SHEAF_INSERT_EXPLAIN_H

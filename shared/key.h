@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* key.h - lock keys: the hash of a deliberately coarse normal form of a key's values.
  *
  * Two keys that SQLite could hold equal under any affinity and any built-in collation have the same hash:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* limits.h - every bound of Sheaf in one table: name, default, smallest, largest, unit, why.
  *
  * The ones under LIMITS_SETTABLE can be set in the configuration's [limits] section under their lower-case name;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* log.h - lines for operators on stderr: logfmt or JSON, one write(2) a line, so lines of several processes do not mix.
  *
  * Fields: ts (UTC, ms), level, process, shard (when set), msg, then the caller's fields. Values are escaped: no user's

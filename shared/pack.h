@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pack.h - writing msgpack into a buffer, over msgpack-c's packer.
  *
  * Every function appends to `buffer` and returns false only when memory is out (the content is then

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* row.h - a row in its wire form: a msgpack array with one value for each column of its table, in schema
  * order, ABSENT (false) for a column not given and for generated columns. Encoded once, by the front end; the engine
  * reads keys from it; the shard binds from it. What the engine had to fill in (a DEFAULT that is a key, an assigned

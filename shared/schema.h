@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* schema.h - tables, columns, keys and references of one schema, and in which database each table lives.
  *
  * Read from ordinary SQLite DDL by loading it, statement by statement and under an authorizer, into an

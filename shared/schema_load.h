@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* schema_load.h - the inside of schema.c: executes a schema's statements in an in-memory SQLite under an authorizer,
  * and refuses what Sheaf cannot keep. Only for schema.c. */
 #ifndef SHEAF_SCHEMA_LOAD_H

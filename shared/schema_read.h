@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* schema_read.h - the inside of schema.c: reads tables, keys and references back from an in-memory SQLite that has
  * executed the schema's statements. Only for schema.c. */
 #ifndef SHEAF_SCHEMA_READ_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sql_name.h - names as SQL text: a table's or column's name is data, and may hold anything but U+0000. */
 #ifndef SHEAF_SQL_NAME_H
 #define SHEAF_SQL_NAME_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sql_token.h - cuts SQL into tokens, as far as Sheaf must: to compare two statements without their blanks and
  * comments, and to find a clause by its words. What the words mean is SQLite's business. */
 #ifndef SHEAF_SQL_TOKEN_H

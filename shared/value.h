@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* value.h - one SQLite value, as a view.
  *
  * A value owns nothing: text and blob point into the bytes it was read from. VALUE_ABSENT is not

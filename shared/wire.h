@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* wire.h - the one table of messages between the coordinator and a shard, encoded and decoded.
  *
  * A request is a msgpack array  [kind, epoch, coordinator, generation, request, body]

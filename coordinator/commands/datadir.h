@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* datadir.h - the data directory: made, locked, and the note in it that says whose it is.
  *
  * DIR               0700, made when it is missing (its parent must be there)

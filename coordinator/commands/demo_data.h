@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* demo_data.h - the shop's rows for `coordinator demo`: good ones and every kind of bad one, with what must become of
  * each.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* demo_report.h - what `coordinator demo` prints: the verdicts, and the rows that are in the databases at the end. */
 #ifndef SHEAF_DEMO_REPORT_H
 #define SHEAF_DEMO_REPORT_H

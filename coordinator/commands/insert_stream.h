@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insert_stream.h - JSON lines in, JSON answers out: what `coordinator insert` does between two descriptors.
  *
  * A reader thread takes whatever read(2) gives, as many complete lines as there are, and submits them as one block; so

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lines.h - bytes of a stream become lines, in bounded memory.
  *
  * Holds at most one line of `line_max` bytes and what was read beyond it; of a longer line only the fact that it was

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* load.h - `coordinator load`: files into tables, as one input. */
 #ifndef SHEAF_LOAD_H
 #define SHEAF_LOAD_H

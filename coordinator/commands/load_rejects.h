@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* load_rejects.h - refused rows: counted by reason, and written to a file of JSON lines or, the first of them, to the
  * log.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* load_report.h - what a load says at its end, on stdout: per table, then refusals by reason. */
 #ifndef SHEAF_LOAD_REPORT_H
 #define SHEAF_LOAD_REPORT_H

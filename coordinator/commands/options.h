@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* options.h - the options that verbs share, and how a verb adds its own.
  *
  * A verb describes itself once in a `struct options_spec`; options_read understands the command line (GNU long

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* outputs.h - a file that a user wants written must not be one that the run reads, nor one of its databases.
  *
  * Files are told apart by what they are, not by their names: another path, a link or a redirected stdin is the same

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* session.h - what every verb that touches data does first and last.
  *
  * session_open: log and signals (log.h, signals.h), then

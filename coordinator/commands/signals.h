@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* signals.h - SIGINT and SIGTERM as something to ask about and to wait for.
  *
  * The first one is only noted: whoever accepted work finishes it and ends with 128 + the number. The second one ends

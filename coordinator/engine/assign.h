@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* assign.h - what a row must say before it can be locked: its integer key, the DEFAULTs of columns that are keys, and
  * generated columns that refer to a parent (generate.h). All of it is marked as filled in.
  *

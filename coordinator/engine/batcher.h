@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* batcher.h - collects the writes of one shard into numbered batches and brings each member its outcome.
  *
  * Group commit without timers: while a batch is in flight what comes collects; a batch goes when none is in flight, or

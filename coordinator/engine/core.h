@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* core.h - the engine's state, as its parts see it. All of it belongs to the engine's thread once that runs. */
 #ifndef SHEAF_CORE_H
 #define SHEAF_CORE_H

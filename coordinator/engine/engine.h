@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* engine.h - decides whether a write may be done, and has it done once.
  *
  * One thread owns the router, locks, presence sets, batches and transactions; every function here but start and stop

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generate.h - the values of generated columns that stand in a reference.
  *
  * A row comes without them, and only SQLite can tell what they are: it inserts the row into an empty table of the same

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* keyreader.h - reads a table's rowids from its shard, chunk by chunk, into its presence set. */
 #ifndef SHEAF_KEYREADER_H
 #define SHEAF_KEYREADER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* locks.h - who may touch which key now: shared and exclusive locks on 64-bit lock keys (key.h), in order of arrival.
  *
  * An owner takes all its locks at once, so nobody who holds a lock ever asks for another: everyone waits only for

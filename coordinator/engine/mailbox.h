@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mailbox.h - how other threads reach the engine's: what they post is taken out in one piece, in order.
  *
  * The one lock of the engine: posts come from front ends' threads and from links' (nng's and the supervisor's), which

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* peer.h - one shard as the engine sees it: is it there, what was it asked, what did it answer.
  *
  * Asks are sent in the order in which they were given and kept until they are answered. When the connection is lost

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* presence.h - which rowids exist in the tables that others name by rowid, as exact sets in memory.
  *
  * A set is known from the start for a table that is empty, and else read from its shard in chunks once so many single

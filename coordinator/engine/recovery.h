@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* recovery.h - from started shards to an engine that serves.
  *
  * Every shard is connected, asked what it holds, claimed under an epoch higher than any of theirs, and then what an

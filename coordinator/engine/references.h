@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* references.h - does every parent exist that a row names?
  *
  * Called when the row holds its locks, so that no parent it names is being inserted or deleted. Rowid parents are

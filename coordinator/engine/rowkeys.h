@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rowkeys.h - which keys a row takes and which it names, as lock keys.
  *
  * A row takes each of its primary and unique keys, exclusively: who names it as a parent waits for its commit, and of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* task.h - the way of one operation on its own: locks, references, its shard's batch, its outcome.
  *
  * A task begins with its row read and its locks taken; each step either goes on at once or waits for an event that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* transaction.h - operations that are applied all or not at all, on any number of shards.
  *
  * On one shard: a group in one batch. On several: two-phase commit with presumed abort, decided by the home shard (the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* transaction_rows.h - what a transaction's rows are, taken together: their locks, keys and places.
  *
  * Read once, when the transaction begins. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* columns.h - which field of a file belongs to which column of the table.
  *
  * Built from a header name by name, then closed. Errors name column and table; the caller puts file and line before. */

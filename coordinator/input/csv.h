@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* csv.h - CSV and TSV: a header, then a row a record. The rules are input.h's. */
 #ifndef SHEAF_CSV_H
 #define SHEAF_CSV_H

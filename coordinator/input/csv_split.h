@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* csv_split.h - where the fields of one RFC 4180 record are. Copies nothing and can be stopped anywhere.
  *
  * Zero the `under way` part by csv_split_begin, then call csv_split_on with the record's bytes so far, again with more

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* input.h - bytes of a file become rows: CSV, TSV, NDJSON and msgpack behind one face.
  *
  * An input reads one file (or stdin) for one table, record by record, in bounded memory, and appends each record's row

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json_row.h - one JSON object becomes the values of a row.
  *
  * Strings are texts of a text format (row_text_value), integers are exact, other numbers REAL, {"hex":"…"} a blob;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msgpack_input.h - a sequence of msgpack maps, a row each. A record's "line" is its number.
  *
  * Keys are texts, values nil, integers, floats, texts and binaries. The file's end inside a record refuses that one.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* msgpack_measure.h - where an item of msgpack ends, without the whole of it in memory.
  *
  * Containers are followed by counting the items still to come, so that neither depth nor a header's promise of four

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ndjson.h - a JSON object a line, a row each. */
 #ifndef SHEAF_NDJSON_H
 #define SHEAF_NDJSON_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* record.h - what the readers of all formats do with a record: its row, its refusal, hex. */
 #ifndef SHEAF_RECORD_H
 #define SHEAF_RECORD_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* source.h - a file, pipe or stdin as a window of bytes that slides over it.
  *
  * The reader of a format looks at bytes[at..end), takes what it has understood with source_take, and asks for more with

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* link.h - one connection to one shard: an nng PAIR0 socket that dials once, for one generation.
  *
  * A fresh socket per generation, because PAIR0 keeps queued messages for the next peer: here there is never a next one

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* links.h - the coordinator's connections to its shards, and the processes behind them.
  *
  * Starts one shardd for each local database (posix_spawn, from one thread that lives as long as the links do, since

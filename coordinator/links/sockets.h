@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sockets.h - a directory for the sockets of local shards: 0700, ours alone, with a short path.
  *
  * Made fresh under $XDG_RUNTIME_DIR, else $TMPDIR, else /tmp: the first that exists and leaves room for a socket's path

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spawn.h - starts one shardd process and reads what it says of its start.
  *
  * posix_spawn, because nng panics in a forked child that does not exec. The child gets /dev/null as stdin, stderr as

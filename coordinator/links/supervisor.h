@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* supervisor.h - one thread that keeps every shard of a coordinator alive: spawn, watch, reap, throttle.
  *
  * It owns the processes, their connections and the generations; the only thing that other threads touch is a shard's

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* block.h - a stretch of one input's records: rows for the engine, and what the input refused in between, in their
  * order.
  *

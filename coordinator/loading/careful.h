@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* careful.h - a block of rows up to the first that is refused, and not one beyond it.
  *
  * For loads that stop at the first error. The rows go as one transaction; when some row is refused, what stands before

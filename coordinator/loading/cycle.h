@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cycle.h - the inputs of tables that refer to each other, or to themselves.
  *
  * Meaning (design: loading many files as one input): uniqueness first - the earliest row that is valid by itself holds

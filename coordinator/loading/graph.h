@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* graph.h - strongly connected components of a graph in compact arrays.
  *
  * Tarjan's algorithm with a stack of its own, so that a chain of a million nodes is as good as any. With edges from

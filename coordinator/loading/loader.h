@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* loader.h - many files as one input (design section 9).
  *
  * Meaning: the result is that of taking tables parents first, each in input order. Tables are taken by strongly

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plan.h - in which order the tables of a load are taken.
  *
  * A component is a set of tables that reach each other through references; nearly always one table. Components are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* release.h - staged rows on their way to the engine, in chunks: some in flight, settled in their order.
  *
  * A chunk whose rows do not need each other goes as single operations; one that holds a row and its parent, or circles,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* run.h - what the parts of one load share: whether it goes on, its opened inputs, where refusals go.
  *
  * Inside the room only. Any thread; the callback `reject` is called by one at a time. */

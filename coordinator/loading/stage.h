@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stage.h - the temporary SQLite file in which tables that refer to each other wait until their references are known.
  *
  * It holds the tables of one component as the schema makes them (so that uniqueness, collations and affinities decide

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* streaming.h - the inputs of one table, straight to the engine: for a table that neither refers to itself nor stands
  * in a circle.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json.h - JSON that front ends write, straight into a buffer: no tree, nothing allocated but the buffer's growth.
  *
  * Every function appends and returns false only when memory is out. Strings come out as valid UTF-8 whatever goes in:

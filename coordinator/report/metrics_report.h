@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* metrics_report.h - the times and counts of one run, gathered from every process, for people and for programs.
  *
  * metrics_gather asks the engine and every shard (a STATS query each); it must come before engine_stop. The rest works

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* output.h - whole writes to a descriptor, with their failures named. */
 #ifndef SHEAF_OUTPUT_H
 #define SHEAF_OUTPUT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* progress.h - how far a long piece of work is, on stderr, while it runs.
  *
  * On a terminal one line redrawn in place at most ten times a second, else a line every five seconds. A thread of its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* style.h - how single things look to a person: colour, durations, sizes, widths of text.
  *
  * Colour is used only where style_colour says so: a terminal, NO_COLOR unset or empty, TERM not "dumb". */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* table.h - aligned text tables for people.
  *
  * Cells are given one after the other, row by row; the table is laid out when it is put: columns take what they need,

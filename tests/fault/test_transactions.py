@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All or nothing, and once, whatever is killed: circles of rows across three databases, loaded while processes die.
 
     test_transactions.py [--seed N]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One SQLite file as the judge: random schemas, random rows, and what one file would say of them."""
 
 import random

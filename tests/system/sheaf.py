@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the system tests share: the built programs, data directories of their own, and eyes for the files.
 
 The programs are driven as a user drives them; what they leave is looked at with Python's own SQLite, never with Sheaf's code.

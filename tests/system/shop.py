@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shop at size: valid rows, and one in a thousand planted to be refused, each kind in turn.
 
     shop.py USERS PRODUCTS ORDERS DIR

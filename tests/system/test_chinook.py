@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real record shop: eleven tables, eleven references, accents, NULLs and quoted commas, in one call and any order."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`coordinator demo`: the shop, valid and invalid, all in flight at once; the same outcome every time."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random schemas with random input, through `insert` and `load` and through one SQLite file: same verdicts, same contents.
 
     test_differential.py [--seed N] [--rounds N] [--rows N] [insert|load]

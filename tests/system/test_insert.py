@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`coordinator insert`: a JSON line in, a JSON line out, in order, durable before it is answered."""
 
 import json

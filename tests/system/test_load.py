@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`coordinator load`: files of every format, in any order, with every kind of bad record."""
 
 import json

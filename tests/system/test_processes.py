@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes: one shardd per database, one writer per file, nothing outlives its coordinator, one clear error when it cannot start."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Schemas of all kinds: what works, what is refused by name, and that a directory keeps the one it was made with."""
 
 import json

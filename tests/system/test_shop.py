@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shop at size: every refused row is a planted one, every planted one is refused, and memory stays bounded.
 
     test_shop.py [--orders N]    (default: 1,000,000 orders of 200,000 users and 50,000 products)

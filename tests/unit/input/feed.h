@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* feed.h - feeds bytes to an input, divided in many ways, and writes down what came out.
  *
  * One line a record: "LINE: VALUE|VALUE", "LINE: CODE TABLE.RULE: TEXT [RAW]" (RAW… when it is cut), and "failed: …" or

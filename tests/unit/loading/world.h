@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* world.h - an engine and inputs made of memory, for the tests of loading.
  *
  * The engine is one SQLite in memory that checks foreign keys, behind a thread, as the contract of engine.h says it: in

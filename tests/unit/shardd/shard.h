@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* shard.h - a shard's file in a directory of its own, and what is asked of it, in short words for tests.
  *
  * A row is written "1|'Ann|1.5|x00ff|NULL|-": integer, text, real, blob, NULL, not given. What comes back is text too:
