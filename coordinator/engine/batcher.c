@@ -226,6 +226,10 @@ static void answered(struct ask *ask, struct cursor *body, const struct error *r
     struct wire_write_answer answer;
     struct error error;
     take_sent(batcher, batch);
+    if (refusal && batch->number <= batcher->peer->said.last_batch)
+        panic("database %s: batch %llu is in its file and was refused when it came again: %s",
+              engine->schema->databases[batcher->peer->database].name, (unsigned long long)batch->number,
+              refusal->text);
     if (refusal) {
         batch_refused(batcher, batch, refusal);
         return;

@@ -5,8 +5,9 @@
  * when it is full (LIMIT_BATCH_ROWS_SOFT, LIMIT_BATCH_BYTES_SOFT) and fewer than batches_in_flight are. An entry is
  * never split. A batch that the shard refuses as a whole has not consumed its number: its members are told, the ones
  * behind it, which then come out of order, are numbered anew and sent again. A batch that the shard was lost with is
- * sent again when it is back; when that has happened BATCH_LOSSES_MAX times (a full disk at each commit) and its hello
- * says that the batch is not in the file, everything that waits for this shard is refused. Engine thread only. */
+ * sent again when it is back (one that its hello has told of cannot be refused then: panic, the next start asks the
+ * files); when that has happened BATCH_LOSSES_MAX times (a full disk at each commit) and its hello says that the batch
+ * is not in the file, everything that waits for this shard is refused. Engine thread only. */
 #ifndef SHEAF_BATCHER_H
 #define SHEAF_BATCHER_H
 
