@@ -102,13 +102,17 @@ nng_msg *channel_take(struct channel *channel, bool wait)
     return message;
 }
 
-void channel_send(struct channel *channel, const struct buffer *bytes)
+bool channel_send(struct channel *channel, const struct buffer *bytes)
 {
     nng_msg *message;
-    if (atomic_load(&channel->peers) == 0 || nng_msg_alloc(&message, 0) != 0)
-        return;
-    if (nng_msg_append(message, bytes->bytes, bytes->len) != 0 || nng_sendmsg(channel->socket, message, 0) != 0)
-        nng_msg_free(message);
+    if (atomic_load(&channel->peers) == 0)
+        return true;
+    if (nng_msg_alloc(&message, 0) != 0)
+        return false;
+    if (nng_msg_append(message, bytes->bytes, bytes->len) == 0 && nng_sendmsg(channel->socket, message, 0) == 0)
+        return true;
+    nng_msg_free(message);
+    return atomic_load(&channel->peers) == 0;
 }
 
 void channel_stop(struct channel *channel)

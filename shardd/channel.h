@@ -21,8 +21,9 @@ void channel_close(struct channel *channel);
 /* Main thread. The next message, which the caller frees; waits when there is none and `wait`. NULL: none, or stopped
  * and all is taken. */
 nng_msg *channel_take(struct channel *channel, bool wait);
-/* Main thread. Waits a bounded time for a peer that does not read. */
-void channel_send(struct channel *channel, const struct buffer *bytes);
+/* Main thread. Waits a bounded time for a peer that does not read. False: it is still there and has not got this one
+ * (or memory is out), and will wait for it until the connection ends. */
+bool channel_send(struct channel *channel, const struct buffer *bytes);
 
 /* Any thread: channel_take waits no more. */
 void channel_stop(struct channel *channel);

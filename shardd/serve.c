@@ -38,11 +38,22 @@ struct serve {
 
 /* ---- answers ---- */
 
+/* An answer that is lost while its connection lives is waited for in vain: what was asked is asked again only when the
+ * connection was lost. So the shard ends with it. */
+static void send_answer(struct serve *serve, const struct buffer *bytes)
+{
+    if (serve->status || channel_send(serve->channel, bytes))
+        return;
+    log_error("the coordinator does not take an answer; ending", LOG_NUMBER("bytes", bytes->len));
+    serve->status = EXIT_OUTCOME_UNKNOWN;
+    serve->stop = true;
+}
+
 static void send_error(struct serve *serve, const struct wire_header *header, const struct error *error)
 {
     struct buffer bytes = {0};
     if (wire_put_error(&bytes, header, error))
-        channel_send(serve->channel, &bytes);
+        send_answer(serve, &bytes);
     buffer_release(&bytes);
 }
 
@@ -56,7 +67,7 @@ static void answer_with(struct serve *serve, const struct wire_header *header, s
     struct error error = {0};
     bool ok = wire_put_done(&bytes, header) || error_set(&error, ERROR_INTERNAL, "out of memory");
     if (ok && handle(serve, header, body, &bytes, &error))
-        channel_send(serve->channel, &bytes);
+        send_answer(serve, &bytes);
     else
         send_error(serve, header, &error);
     buffer_release(&bytes);
@@ -121,7 +132,7 @@ static void commit_waiting(struct serve *serve)
     for (unsigned i = 0; i < serve->waiting_count; i++) {
         struct waiting *waiting = &serve->waiting[i];
         wire_set_commit_ns(&waiting->answer, waiting->body_at, commit_ns);
-        channel_send(serve->channel, &waiting->answer);
+        send_answer(serve, &waiting->answer);
     }
     serve->waiting_count = 0;
 }
@@ -153,7 +164,7 @@ static void handle_write(struct serve *serve, const struct wire_header *header, 
             commit_waiting(serve);
         return;
     case BATCH_REPEATED:
-        channel_send(serve->channel, &waiting->answer);
+        send_answer(serve, &waiting->answer);
         return;
     case BATCH_REFUSED:
         send_error(serve, header, &error);
