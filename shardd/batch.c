@@ -309,8 +309,8 @@ enum batch_result batch_apply(struct batch *batch, struct cursor *body, struct b
     uint32_t entries;
     if (!wire_get_write(body, &number, &entries, error) || !well_formed(*body, entries, &rows, error))
         return BATCH_REFUSED;
-    if (number <= store_last_batch(batch->store) && store_applied_answer(batch->store, number, answer))
-        return BATCH_REPEATED;
+    if (number <= batch->last && store_applied_answer(batch->store, number, answer)) /* B3 */
+        return number <= store_last_batch(batch->store) ? BATCH_REPEATED : BATCH_APPLIED;
     if (number != batch->last + 1) {
         error_set(error, ERROR_CONFLICT, "database %s: batch %llu is out of order behind %llu",
                   store_database(batch->store), (unsigned long long)number, (unsigned long long)batch->last);

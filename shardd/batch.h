@@ -25,8 +25,9 @@ struct batch *batch_new(struct store *store, struct error *error);
 void batch_free(struct batch *batch);
 
 enum batch_result {
-    BATCH_APPLIED,  /* the answer's body is in `answer`; valid once batch_commit has succeeded */
-    BATCH_REPEATED, /* it was applied before: `answer` holds what was stored; needs no transaction */
+    BATCH_APPLIED,  /* now, or before in the open transaction: `answer` holds the body; valid once batch_commit has
+                       succeeded */
+    BATCH_REPEATED, /* it was committed before: `answer` holds what was stored; needs no transaction */
     BATCH_REFUSED,  /* no effect: out of order (ERROR_CONFLICT) or malformed (ERROR_PARSE); the transaction may go on */
     BATCH_FAILED    /* the environment failed: batch_abandon, and refuse every batch of the transaction with `error` */
 };

@@ -43,6 +43,21 @@ static void a_batch_that_comes_again_gets_its_stored_answer_and_has_no_effect(vo
     says(shard_sql(s, "SELECT count(*) FROM people"), "1");
 }
 
+static void a_batch_that_comes_again_before_its_commit_is_answered_with_it(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_insert(s, PEOPLE, "1|'Eve|NULL|-");
+    says(shard_apply(s, 1), "applied; 1.0 unique people(id)");
+    says(shard_apply_again(s), "applied; 1.0 unique people(id)");
+    assert_int_equal(store_last_batch(s->store), 0);
+    shard_commit(s);
+    assert_int_equal(store_last_batch(s->store), 1);
+    says(shard_sql(s, "SELECT name FROM people"), "Ann");
+    says(shard_sql(s, "SELECT batch FROM _sheaf_applied"), "1");
+    says(shard_apply_again(s), "repeated; 1.0 unique people(id)");
+}
+
 static void a_batch_out_of_order_is_a_conflict_and_has_no_effect(void **state)
 {
     struct shard *s = *state;
@@ -316,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_batch_of_rows_is_in_the_file_once_committed),
         TEST(a_batch_that_comes_again_gets_its_stored_answer_and_has_no_effect),
+        TEST(a_batch_that_comes_again_before_its_commit_is_answered_with_it),
         TEST(a_batch_out_of_order_is_a_conflict_and_has_no_effect),
         TEST(several_batches_share_one_transaction),
         TEST(abandoned_batches_leave_nothing_and_their_numbers_free),
