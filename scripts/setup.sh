@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
     gcc g++ clang libclang-rt-14-dev clang-format cmake ninja-build pkg-config git python3
     libsqlite3-dev sqlite3 libnng-dev libmsgpack-dev libjansson-dev libinih-dev libroaring-dev
-    libcmocka-dev procps
+    libcmocka-dev procps spin
 )
 
 missing=()
