@@ -21,6 +21,14 @@ bool row_read(const struct schema_table *table, const uint8_t *bytes, size_t len
 /* Appends a row; `values` has table->column_count entries. False only when memory is out. */
 bool row_write(const struct schema_table *table, const struct value *values, struct buffer *bytes);
 
+/* A tag of a stored row: it changes whenever a stored value does. A 128-bit hash of the wire form of all its columns;
+ * the same in every process and life. */
+#define ROW_TAG_BYTES 16u
+struct row_tag {
+    uint8_t bytes[ROW_TAG_BYTES];
+};
+struct row_tag row_tag(const uint8_t *row, size_t len);
+
 /* A field of a text format for `column`: the shortcut above, else TEXT. Views `text`. */
 struct value row_text_value(const struct schema_column *column, const char *text, size_t len);
 

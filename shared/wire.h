@@ -32,7 +32,9 @@
     X(6, probe, PROBE, true)                                                 \
     X(7, stats, STATS, true)                                                 \
     X(8, ping, PING, false)                                                  \
-    X(9, stop, STOP, false)
+    X(9, stop, STOP, false)                                                  \
+    X(10, read, READ, true)                                                  \
+    X(11, children, CHILDREN, true)
 
 enum wire_kind {
 #define X(number, name, NAME, claimed) WIRE_##NAME = number,
@@ -123,7 +125,12 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  *   [RESOLVE, txn, commit]                          apply or drop what was prepared; an absent one is done already
  *   [FORGET, txn]                                   drop the decision
  *
- * an op is [INSERT, table, flags, row]   (numbers for updates and deletes are kept free)
+ * an op is one of                        the first three are entries on their own, too
+ *   [INSERT, table, flags, row]
+ *   [UPDATE, table, flags, key, row]     the row with that key takes the columns that are not ABSENT
+ *   [DELETE, table, flags, key]
+ * a key being an array of the primary key's values, of a table without one its rowid. An update or delete of a row that
+ * is not there is ERROR_NOT_FOUND.
  *
  * A write that is answered with an error had no effect and has not consumed its number: the same bytes may be sent
  * again. ERROR_CONFLICT is a batch out of order (its number is not the last one's successor, and no answer of it is
@@ -251,8 +258,21 @@ bool wire_put_keys_answer(struct buffer *message, uint64_t batch, bool complete,
 bool wire_get_keys_answer(struct cursor *body, struct wire_keys_answer *ret_answer, struct error *error);
 int64_t wire_key_at(const struct wire_keys_answer *answer, uint32_t i);
 
-/* scan: [table, limit, [value…] after]   rows in key order (primary key, else rowid), after the given key
- *                                         (empty: from the start)
+/* read: [table, count, [value…]] the keys of `count` rows one after the other: of each the primary key's values in the
+ *                               key's own order, of a table without one the rowid; compared with affinity and
+ *                               collation
+ * answer: [[row or nil…]] in order, every column incl. generated. More than fits one message is ERROR_TOO_LARGE. */
+
+/* children: [reference, [value…]]  the parent's stored values, beside the reference's columns; none is NULL
+ * answer: [[rowid or nil, row…]]   every child row that names that parent, as SQLite compares a parent key with a child's
+ *                                  columns (the parent's collation and affinity); rowid for a table without a primary
+ *                                  key. More than fits one message, or than LIMIT_BATCH_ROWS_MAX, is ERROR_TOO_LARGE.
+ * The first question about a reference makes an index on its columns when none begins with them (_sheaf_ix_N, N the
+ * reference's number). */
+
+/* scan: [table, limit, [value…] after, [column, value…] filters]
+ *                                        rows in key order (primary key, else rowid), after the given key (empty: from
+ *                                        the start), with column = value for each filter, compared as in SQL
  * answer: [[row…], [value…] next]        rows in wire form, every column incl. generated; next is empty at the end
  * A page also ends at 4 MiB. */
 struct wire_scan {

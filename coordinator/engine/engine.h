@@ -28,19 +28,49 @@ enum op_result {
     OP_REFUSED /* `error` says why; ERROR_UNKNOWN: sent, and its outcome could not be learned */
 };
 
-/* An insert (later: update, delete). The front end fills the first part. */
+/* What an operation does. Keys are given as msgpack arrays of the primary key's values in the key's own order; of a table
+ * without a primary key as an array with its rowid. They are compared as SQLite compares them. */
+enum op_kind {
+    OP_INSERT,
+    OP_UPDATE, /* the row with `key`: columns that `row` gives; ERROR_NOT_FOUND when there is none */
+    OP_DELETE, /* the row with `key`: likewise */
+    OP_UPSERT, /* as OP_INSERT, but a row with the same primary key takes the columns given, and keeps the others */
+    OP_READ    /* changes nothing: `found` is the row with `key`. Not in an atomic submission */
+};
+
+/* What must be so for an update, delete or upsert to be done; else ERROR_PRECONDITION and no effect. */
+enum op_condition {
+    OP_ALWAYS,
+    OP_IF_THERE, /* a row with this key */
+    OP_IF_TAGGED /* one whose tag (row_tag, row.h) is one of `tags` */
+};
+
+struct op_bytes { /* in submission.rows */
+    uint32_t at;
+    uint32_t len;
+};
+
+/* The front end fills the first part. */
 struct op {
+    enum op_kind kind;
     table_id table;
-    bool same_is_fine;
-    uint32_t row_at; /* the row's bytes in submission.rows */
+    bool same_is_fine; /* OP_INSERT */
+    enum op_condition condition;
+    uint32_t row_at; /* INSERT, UPSERT, UPDATE: the row's bytes in submission.rows; of an update the columns that stay are
+                        ABSENT */
     uint32_t row_len;
-    uint64_t position; /* the front end's own: a line number */
+    struct op_bytes key;  /* UPDATE, DELETE, READ */
+    struct op_bytes tags; /* OP_IF_TAGGED: 16 bytes each */
+    uint64_t position;    /* the front end's own: a line number */
 
     enum op_result result;
-    bool key_assigned;   /* the row came without its integer key: */
-    int64_t key;         /* this is the one it got */
-    struct error *error; /* REFUSED: allocated, freed with the submission */
-    uint32_t slot;       /* the engine's own */
+    bool key_assigned; /* the row came without its integer key: */
+    int64_t rowid;     /* this is the one it got */
+    bool inserted;     /* UPSERT: there was none before */
+    struct op_bytes found;   /* READ: the row as it is stored, every column; */
+    struct op_bytes new_key; /* UPDATE that changed the primary key: the key it has now, as stored; len 0 otherwise */
+    struct error *error;     /* REFUSED: allocated, freed with the submission */
+    uint32_t slot;           /* the engine's own */
 };
 
 /* Owned by the engine from engine_submit until `finished` is called, from the engine's thread: it must be short and
@@ -68,7 +98,8 @@ void submission_free(struct submission *submission); /* with its rows, ops and e
 /* A question to one shard that changes nothing, as the wire has it: `ask` holds the request's body, `answer` gets the
  * answer's. */
 struct query {
-    enum wire_kind kind; /* EXISTS, SCAN, PROBE, STATS */
+    enum wire_kind kind; /* EXISTS, SCAN, PROBE, STATS. A scan shows no half of a transaction: it waits for those that
+                            are being decided on its table */
     database_id database;
     struct buffer ask;
     bool ok;
