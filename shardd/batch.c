@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "batch.h"
 
+#include "change.h"
 #include "clock.h"
 #include "insert.h"
 #include "prepared.h"
@@ -11,6 +12,7 @@
 struct batch {
     struct store *store;
     struct insert *insert;
+    struct change *change;
     sqlite3_stmt *savepoint, *undo, *release;
     bool open;     /* a transaction is open: these batches are in it */
     uint64_t last; /* the highest number applied, committed or in the open transaction */
@@ -38,7 +40,8 @@ struct batch *batch_new(struct store *store, struct error *error)
     batch->store = store;
     batch->last = store_last_batch(store);
     batch->insert = insert_new(store_connection(store), store_schema(store), error);
-    if (!batch->insert || !prepare(batch, "SAVEPOINT sheaf", &batch->savepoint, error) ||
+    batch->change = change_new(store_connection(store), store_schema(store), error);
+    if (!batch->insert || !batch->change || !prepare(batch, "SAVEPOINT sheaf", &batch->savepoint, error) ||
         !prepare(batch, "ROLLBACK TO sheaf", &batch->undo, error) ||
         !prepare(batch, "RELEASE sheaf", &batch->release, error)) {
         batch_free(batch);
@@ -52,6 +55,7 @@ void batch_free(struct batch *batch)
     if (!batch)
         return;
     insert_free(batch->insert);
+    change_free(batch->change);
     sqlite3_finalize(batch->savepoint);
     sqlite3_finalize(batch->undo);
     sqlite3_finalize(batch->release);
@@ -95,6 +99,11 @@ static bool out_of_memory(struct error *error)
     return error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
+static enum insert_result as_insert(enum change_result result)
+{
+    return result == CHANGE_DONE ? INSERT_DONE : result == CHANGE_REFUSED ? INSERT_REFUSED : INSERT_FAILED;
+}
+
 static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, struct error *error)
 {
     const struct schema *schema = store_schema(batch->store);
@@ -104,8 +113,15 @@ static enum insert_result apply_op(struct batch *batch, const struct wire_op *op
                   store_database(batch->store));
         return INSERT_REFUSED;
     }
-    return insert_row(batch->insert, op->table, op->row, op->row_len, (op->flags & WIRE_FLAG_SAME_IS_FINE) != 0, NULL,
-                      error);
+    switch (op->kind) {
+    case WIRE_ENTRY_UPDATE:
+        return as_insert(change_update(batch->change, op->table, op->key, op->key_len, op->row, op->row_len, error));
+    case WIRE_ENTRY_DELETE:
+        return as_insert(change_delete(batch->change, op->table, op->key, op->key_len, error));
+    default:
+        return insert_row(batch->insert, op->table, op->row, op->row_len, (op->flags & WIRE_FLAG_SAME_IS_FINE) != 0,
+                          NULL, error);
+    }
 }
 
 static bool note_failure(struct batch *batch, uint32_t entry, uint32_t op, const struct error *refusal,
@@ -120,7 +136,7 @@ static bool note_same(struct batch *batch, uint32_t entry, uint32_t op, struct e
     return wire_results_same(&batch->results, entry, op) || out_of_memory(error);
 }
 
-static enum outcome apply_insert(struct batch *batch, uint32_t number, const struct wire_op *op, struct error *error)
+static enum outcome apply_one(struct batch *batch, uint32_t number, const struct wire_op *op, struct error *error)
 {
     struct error refusal;
     switch (apply_op(batch, op, &refusal)) {
@@ -235,7 +251,9 @@ static enum outcome apply_entry(struct batch *batch, uint32_t number, const stru
 {
     switch (entry->kind) {
     case WIRE_ENTRY_INSERT:
-        return apply_insert(batch, number, &entry->op, error);
+    case WIRE_ENTRY_UPDATE:
+    case WIRE_ENTRY_DELETE:
+        return apply_one(batch, number, &entry->op, error);
     case WIRE_ENTRY_GROUP:
         return apply_group(batch, number, entry, true, error);
     case WIRE_ENTRY_PREPARE:
@@ -268,7 +286,7 @@ static bool well_formed(struct cursor body, uint32_t entries, uint64_t *ret_rows
     for (uint32_t i = 0; i < entries; i++) {
         if (!wire_get_entry(&body, &entry, error))
             return false;
-        rows += entry.kind == WIRE_ENTRY_INSERT ? 1 : entry.op_count;
+        rows += entry.kind <= WIRE_ENTRY_DELETE ? 1 : entry.op_count;
     }
     *ret_rows = rows;
     return cursor_at_end(&body) || error_set(error, ERROR_PARSE, "malformed batch: trailing bytes");
@@ -362,7 +380,7 @@ void batch_abandon(struct batch *batch)
 
 static bool probe_one(struct batch *batch, uint32_t number, const struct wire_op *op, struct error *error)
 {
-    if (!savepoint_begin(batch, error) || apply_insert(batch, number, op, error) == OUTCOME_FAILED)
+    if (!savepoint_begin(batch, error) || apply_one(batch, number, op, error) == OUTCOME_FAILED)
         return false;
     return savepoint_undo(batch, error);
 }

@@ -153,7 +153,7 @@ static void raise_rowid(struct wire_hello_answer *answer, table_id table, int64_
         }
 }
 
-/* A key that a prepared insert will take must not be assigned to another row. It may be written as a text. */
+/* A key that a prepared insert or update will take must not be assigned to another row. It may be written as a text. */
 static bool raise_rowids(struct description *description, struct cursor ops, struct error *error)
 {
     uint32_t count;
@@ -165,6 +165,8 @@ static bool raise_rowids(struct description *description, struct cursor ops, str
             return false;
         if (op.table >= description->schema->table_count)
             return error_set(error, ERROR_INTERNAL, "what was prepared is for a table that is not there");
+        if (op.kind == WIRE_ENTRY_DELETE)
+            continue;
         const struct schema_table *table = &description->schema->tables[op.table];
         if (!row_read(table, op.row, op.row_len, description->values, error))
             return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "read.h"
 
+#include "change.h"
 #include "insert.h"
 #include "sql_name.h"
 
@@ -13,6 +14,7 @@
 struct read {
     struct store *store;
     sqlite3_stmt ***exists; /* [table][key], made when first asked */
+    sqlite3_stmt **rows;    /* [table]; likewise */
 };
 
 static bool failed(struct read *read, struct error *error)
@@ -24,10 +26,13 @@ static bool failed(struct read *read, struct error *error)
 struct read *read_new(struct store *store, struct error *error)
 {
     struct read *read = calloc(1, sizeof *read);
-    if (read && (read->exists = calloc(store_schema(store)->table_count, sizeof *read->exists))) {
+    if (read && (read->exists = calloc(store_schema(store)->table_count, sizeof *read->exists)) &&
+        (read->rows = calloc(store_schema(store)->table_count, sizeof *read->rows))) {
         read->store = store;
         return read;
     }
+    if (read)
+        free(read->exists);
     free(read);
     error_set(error, ERROR_INTERNAL, "out of memory");
     return NULL;
@@ -42,7 +47,9 @@ void read_free(struct read *read)
         for (uint16_t k = 0; read->exists[t] && k < schema->tables[t].key_count; k++)
             sqlite3_finalize(read->exists[t][k]);
         free(read->exists[t]);
+        sqlite3_finalize(read->rows[t]);
     }
+    free(read->rows);
     free(read->exists);
     free(read);
 }
@@ -177,20 +184,44 @@ static bool put_key_columns(struct buffer *sql, const struct schema_table *table
     return ok;
 }
 
-static bool put_scan(struct buffer *sql, const struct schema_table *table, const struct schema_key *key, uint32_t after)
+bool read_put_columns(struct buffer *sql, const struct schema_table *table)
 {
-    bool ok = buffer_put_text(sql, "SELECT ");
+    bool ok = true;
     for (uint16_t i = 0; ok && i < table->column_count; i++)
         ok = (!i || buffer_put(sql, ",", 1)) && sql_put_name(sql, table->columns[i].name);
-    ok = ok && (key || (buffer_put(sql, ",", 1) && sql_put_name(sql, sql_rowid_name(table)))) &&
-         buffer_put_text(sql, " FROM main.") && sql_put_name(sql, table->name);
+    return ok;
+}
+
+/* A bound value has no affinity: the column's is applied to it, and the column's collation compares. */
+static bool put_filters(struct buffer *sql, const struct schema_table *table, const struct wire_scan *ask)
+{
+    struct cursor filters = ask->filters;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < ask->filter_count; i++) {
+        uint32_t column;
+        struct value value;
+        ok = cursor_uint32(&filters, &column) && cursor_value(&filters, &value) &&
+             buffer_put_text(sql, i || ask->after_count ? " AND " : " WHERE ") &&
+             sql_put_name(sql, table->columns[column].name) && buffer_put_text(sql, " = ?");
+    }
+    return ok;
+}
+
+static bool put_scan(struct buffer *sql, const struct schema_table *table, const struct schema_key *key,
+                     const struct wire_scan *ask)
+{
+    uint32_t after = ask->after_count;
+    bool ok = buffer_put_text(sql, "SELECT ") && read_put_columns(sql, table) &&
+              (key || (buffer_put(sql, ",", 1) && sql_put_name(sql, sql_rowid_name(table)))) &&
+              buffer_put_text(sql, " FROM main.") && sql_put_name(sql, table->name);
     if (ok && after) {
         ok = buffer_put_text(sql, " WHERE (") && put_key_columns(sql, table, key, ",") && buffer_put_text(sql, ") > (");
         for (uint32_t i = 0; ok && i < after; i++)
             ok = buffer_put_text(sql, i ? ",?" : "?");
         ok = ok && buffer_put(sql, ")", 1);
     }
-    return ok && buffer_put_text(sql, " ORDER BY ") && put_key_columns(sql, table, key, ",");
+    return ok && put_filters(sql, table, ask) && buffer_put_text(sql, " ORDER BY ") &&
+           put_key_columns(sql, table, key, ",");
 }
 
 static struct value column_value(sqlite3_stmt *row, int column)
@@ -213,7 +244,7 @@ static struct value column_value(sqlite3_stmt *row, int column)
     }
 }
 
-static bool put_row(const struct schema_table *table, sqlite3_stmt *row, struct buffer *answer)
+bool read_put_row(const struct schema_table *table, sqlite3_stmt *row, struct buffer *answer)
 {
     bool ok = pack_array(answer, table->column_count);
     for (uint16_t i = 0; ok && i < table->column_count; i++) {
@@ -253,7 +284,7 @@ static bool put_page(struct read *read, const struct wire_scan *ask, sqlite3_stm
         return error_set(error, ERROR_INTERNAL, "out of memory");
     bool full = false;
     while (!full && (result = sqlite3_step(rows)) == SQLITE_ROW) {
-        if (!put_row(table, rows, answer))
+        if (!read_put_row(table, rows, answer))
             return error_set(error, ERROR_INTERNAL, "out of memory");
         if (answer->len - begun > PAGE_BYTES_MAX)
             return error_set(error, ERROR_TOO_LARGE, "a row of %s is too large to be sent", table->name);
@@ -280,7 +311,7 @@ bool read_scan(struct read *read, const struct wire_scan *ask, struct buffer *an
     if (!key && !sql_rowid_name(table))
         return error_set(error, ERROR_INTERNAL, "table %s has neither a key nor a name for its rowid", table->name);
     struct buffer sql = {0}, next = {0};
-    sqlite3_stmt *rows = prepare(read, &sql, put_scan(&sql, table, key, ask->after_count), error);
+    sqlite3_stmt *rows = prepare(read, &sql, put_scan(&sql, table, key, ask), error);
     struct cursor after = ask->after;
     bool ok = rows != NULL;
     for (uint32_t i = 0; ok && i < ask->after_count; i++) {
@@ -288,8 +319,64 @@ bool read_scan(struct read *read, const struct wire_scan *ask, struct buffer *an
         ok =
             (cursor_value(&after, &value) && insert_bind(rows, (int)i + 1, &value) == SQLITE_OK) || failed(read, error);
     }
+    struct cursor filters = ask->filters;
+    for (uint32_t i = 0; ok && i < ask->filter_count; i++) {
+        uint32_t column;
+        struct value value;
+        ok = (cursor_uint32(&filters, &column) && cursor_value(&filters, &value) &&
+              insert_bind(rows, (int)(ask->after_count + i) + 1, &value) == SQLITE_OK) ||
+             failed(read, error);
+    }
     ok = ok && put_page(read, ask, rows, answer, &next, error);
     sqlite3_finalize(rows);
     buffer_release(&next);
+    return ok;
+}
+
+/* ---- rows ---- */
+
+static sqlite3_stmt *rows_statement(struct read *read, table_id id, struct error *error)
+{
+    const struct schema_table *table = &store_schema(read->store)->tables[id];
+    struct buffer sql = {0};
+    if (read->rows[id])
+        return read->rows[id];
+    bool put = buffer_put_text(&sql, "SELECT ") && read_put_columns(&sql, table) &&
+               buffer_put_text(&sql, " FROM main.") && sql_put_name(&sql, table->name) && change_put_where(&sql, table);
+    return read->rows[id] = prepare(read, &sql, put, error);
+}
+
+/* Binds the next key and steps: SQLITE_ROW, SQLITE_DONE or an error. */
+static int look_up(sqlite3_stmt *statement, struct cursor *values, uint32_t columns)
+{
+    int result = SQLITE_OK;
+    for (uint32_t i = 0; result == SQLITE_OK && i < columns; i++) {
+        struct value value;
+        result = cursor_value(values, &value) ? insert_bind(statement, (int)i + 1, &value) : SQLITE_ERROR;
+    }
+    return result == SQLITE_OK ? sqlite3_step(statement) : result;
+}
+
+bool read_rows(struct read *read, const struct wire_read *ask, struct buffer *answer, struct error *error)
+{
+    const struct schema_table *table = &store_schema(read->store)->tables[ask->table];
+    sqlite3_stmt *statement = rows_statement(read, ask->table, error);
+    struct cursor values = ask->values;
+    const struct value none = value_null();
+    size_t begun = answer->len;
+    bool ok = statement && ((pack_array(answer, 1) && pack_array(answer, ask->count)) ||
+                            error_set(error, ERROR_INTERNAL, "out of memory"));
+    for (uint32_t i = 0; ok && i < ask->count; i++) {
+        int result = look_up(statement, &values, wire_key_columns(table));
+        if (result == SQLITE_ROW || result == SQLITE_DONE)
+            ok = (result == SQLITE_ROW ? read_put_row(table, statement, answer) : pack_value(answer, &none)) ||
+                 error_set(error, ERROR_INTERNAL, "out of memory");
+        else
+            ok = failed(read, error);
+        if (ok && answer->len - begun > PAGE_BYTES_MAX)
+            ok = error_set(error, ERROR_TOO_LARGE, "rows of %s that are too large to be sent together", table->name);
+        sqlite3_reset(statement);
+        sqlite3_clear_bindings(statement);
+    }
     return ok;
 }

@@ -3,6 +3,7 @@
 
 #include "batch.h"
 #include "channel.h"
+#include "children.h"
 #include "clock.h"
 #include "log.h"
 #include "read.h"
@@ -24,8 +25,9 @@ struct waiting {
 
 struct serve {
     struct store *store;
-    struct batch *batch; /* both NULL before the first claim of a fresh file */
+    struct batch *batch; /* these three are NULL before the first claim of a fresh file */
     struct read *read;
+    struct children *children;
     struct channel *channel;
     bool claimed;
     uint64_t epoch, coordinator; /* who claimed */
@@ -78,6 +80,8 @@ static void answer_with(struct serve *serve, const struct wire_header *header, s
 static bool ready_to_write(struct serve *serve, struct error *error)
 {
     if (!serve->batch && !(serve->batch = batch_new(serve->store, error)))
+        return false;
+    if (!serve->children && !(serve->children = children_new(serve->store, error)))
         return false;
     return serve->read || (serve->read = read_new(serve->store, error));
 }
@@ -203,6 +207,23 @@ static bool handle_scan(struct serve *serve, const struct wire_header *header, s
     return wire_get_scan(body, store_schema(serve->store), &ask, error) && read_scan(serve->read, &ask, answer, error);
 }
 
+static bool handle_read(struct serve *serve, const struct wire_header *header, struct cursor *body,
+                        struct buffer *answer, struct error *error)
+{
+    struct wire_read ask;
+    (void)header;
+    return wire_get_read(body, store_schema(serve->store), &ask, error) && read_rows(serve->read, &ask, answer, error);
+}
+
+static bool handle_children(struct serve *serve, const struct wire_header *header, struct cursor *body,
+                            struct buffer *answer, struct error *error)
+{
+    struct wire_children_ask ask;
+    (void)header;
+    return wire_get_children(body, store_schema(serve->store), &ask, error) &&
+           children_find(serve->children, &ask, answer, error);
+}
+
 static bool handle_probe(struct serve *serve, const struct wire_header *header, struct cursor *body,
                          struct buffer *answer, struct error *error)
 {
@@ -309,6 +330,12 @@ static void dispatch(struct serve *serve, const struct wire_header *header, stru
     case WIRE_PROBE:
         answer_with(serve, header, body, handle_probe);
         break;
+    case WIRE_READ:
+        answer_with(serve, header, body, handle_read);
+        break;
+    case WIRE_CHILDREN:
+        answer_with(serve, header, body, handle_children);
+        break;
     case WIRE_STATS:
         answer_with(serve, header, body, handle_stats);
         break;
@@ -391,5 +418,6 @@ void serve_close(struct serve *serve)
         buffer_release(&serve->waiting[i].answer);
     batch_free(serve->batch);
     read_free(serve->read);
+    children_free(serve->children);
     free(serve);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "row.h"
 
+#include <string.h>
+
 #include "pack.h"
 
 #define SHORTCUT_DIGITS_MAX 15u
@@ -59,4 +61,28 @@ struct value row_text_value(const struct schema_column *column, const char *text
     if (column->affinity >= AFFINITY_NUMERIC && canonical_integer(text, len, &number))
         return value_integer(number);
     return value_text(text, len);
+}
+
+static uint64_t mixed(uint64_t a)
+{
+    a = (a ^ a >> 32) * 0xd6e8feb86659fd93u;
+    a = (a ^ a >> 32) * 0xd6e8feb86659fd93u;
+    return a ^ a >> 32;
+}
+
+struct row_tag row_tag(const uint8_t *row, size_t len)
+{
+    uint64_t one = 0x9e3779b97f4a7c15u ^ len, other = 0xc2b2ae3d27d4eb4fu + len;
+    struct row_tag tag;
+    for (size_t at = 0; at < len; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, row + at, len - at < 8 ? len - at : 8);
+        one = mixed(one ^ word);
+        other = mixed(other + word) * 0x9fb21c651e98df25u;
+    }
+    one = mixed(one);
+    other = mixed(other);
+    memcpy(tag.bytes, &one, sizeof one);
+    memcpy(tag.bytes + sizeof one, &other, sizeof other);
+    return tag;
 }

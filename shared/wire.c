@@ -358,12 +358,15 @@ int64_t wire_key_at(const struct wire_keys_answer *answer, uint32_t i)
 /* ---- scan ---- */
 
 bool wire_put_scan(struct buffer *message, table_id table, uint32_t limit, const struct value *after,
-                   uint32_t after_count)
+                   uint32_t after_count, const struct wire_filter *filters, uint32_t filter_count)
 {
-    bool ok = pack_array(message, 3) && pack_uint(message, table) && pack_uint(message, limit) &&
+    bool ok = pack_array(message, 4) && pack_uint(message, table) && pack_uint(message, limit) &&
               pack_array(message, after_count);
     for (uint32_t i = 0; ok && i < after_count; i++)
         ok = pack_value(message, &after[i]);
+    ok = ok && pack_array(message, 2 * filter_count);
+    for (uint32_t i = 0; ok && i < filter_count; i++)
+        ok = pack_uint(message, filters[i].column) && pack_value(message, &filters[i].value);
     return ok;
 }
 
@@ -380,13 +383,28 @@ static bool skip_values(struct cursor *body, uint32_t *ret_count, struct cursor 
     return true;
 }
 
+static bool skip_filters(struct cursor *body, const struct schema_table *table, struct wire_scan *scan)
+{
+    uint32_t items, column;
+    struct value value;
+    if (!cursor_array(body, &items) || items % 2)
+        return false;
+    scan->filter_count = items / 2;
+    scan->filters = *body;
+    for (uint32_t i = 0; i < scan->filter_count; i++)
+        if (!cursor_uint32(body, &column) || column >= table->column_count || !cursor_value(body, &value))
+            return false;
+    return true;
+}
+
 bool wire_get_scan(struct cursor *body, const struct schema *schema, struct wire_scan *ret_scan, struct error *error)
 {
     struct wire_scan scan;
-    if (!body_array(body, 3, "scan has three items", error))
+    if (!body_array(body, 4, "scan has four items", error))
         return false;
     if (!get_table(body, schema, &scan.table) || !cursor_uint32(body, &scan.limit) ||
-        !skip_values(body, &scan.after_count, &scan.after) || !cursor_at_end(body))
+        !skip_values(body, &scan.after_count, &scan.after) || !skip_filters(body, &schema->tables[scan.table], &scan) ||
+        !cursor_at_end(body))
         return malformed(error, "scan");
     *ret_scan = scan;
     return true;
@@ -406,6 +424,118 @@ bool wire_get_scan_answer(struct cursor *body, struct wire_scan_answer *ret_answ
     if (!skip_values(body, &answer.next_count, &answer.next) || !cursor_at_end(body))
         return malformed(error, "the answer of scan");
     *ret_answer = answer;
+    return true;
+}
+
+/* ---- rows by their keys ---- */
+
+uint32_t wire_key_columns(const struct schema_table *table)
+{
+    return table->primary_key == SCHEMA_NONE ? 1 : table->keys[table->primary_key].column_count;
+}
+
+bool wire_put_read(struct buffer *message, table_id table, uint32_t count, uint32_t value_count)
+{
+    return pack_array(message, 3) && pack_uint(message, table) && pack_uint(message, count) &&
+           pack_array(message, value_count);
+}
+
+bool wire_get_read(struct cursor *body, const struct schema *schema, struct wire_read *ret_read, struct error *error)
+{
+    struct wire_read read;
+    uint32_t values;
+    if (!body_array(body, 3, "read has three items", error))
+        return false;
+    if (!get_table(body, schema, &read.table) || !cursor_uint32(body, &read.count) ||
+        !skip_values(body, &values, &read.values) || !cursor_at_end(body) ||
+        (uint64_t)read.count * wire_key_columns(&schema->tables[read.table]) != values)
+        return malformed(error, "read");
+    *ret_read = read;
+    return true;
+}
+
+bool wire_get_read_answer(struct cursor *body, struct wire_rows *ret_rows, struct error *error)
+{
+    struct wire_rows rows;
+    if (!body_array(body, 1, "the answer of read has one item", error))
+        return false;
+    if (!cursor_array(body, &rows.count))
+        return malformed(error, "the answer of read");
+    rows.rows = *body;
+    for (uint32_t i = 0; i < rows.count; i++)
+        if (!cursor_skip(body))
+            return malformed(error, "the answer of read holds what is no row");
+    if (!body_done(body, "the answer of read has trailing bytes", error))
+        return false;
+    *ret_rows = rows;
+    return true;
+}
+
+bool wire_get_row(struct wire_rows *rows, const uint8_t **ret_row, size_t *ret_len)
+{
+    const uint8_t *row = rows->rows.at;
+    if (cursor_nil(&rows->rows)) {
+        *ret_row = NULL;
+        *ret_len = 0;
+        return true;
+    }
+    if (!cursor_skip(&rows->rows))
+        return false;
+    *ret_row = row;
+    *ret_len = (size_t)(rows->rows.at - row);
+    return true;
+}
+
+bool wire_put_children(struct buffer *message, reference_id reference, uint32_t value_count)
+{
+    return pack_array(message, 2) && pack_uint(message, reference) && pack_array(message, value_count);
+}
+
+bool wire_get_children(struct cursor *body, const struct schema *schema, struct wire_children_ask *ret_ask,
+                       struct error *error)
+{
+    struct wire_children_ask ask;
+    uint32_t reference, values;
+    if (!body_array(body, 2, "children has two items", error))
+        return false;
+    if (!cursor_uint32(body, &reference) || reference >= schema->reference_count ||
+        !skip_values(body, &values, &ask.values) || !cursor_at_end(body) ||
+        values != schema->references[reference].column_count)
+        return malformed(error, "children");
+    ask.reference = (reference_id)reference;
+    *ret_ask = ask;
+    return true;
+}
+
+bool wire_get_children_answer(struct cursor *body, struct wire_children *ret_children, struct error *error)
+{
+    struct wire_children children;
+    uint32_t items;
+    if (!body_array(body, 1, "the answer of children has one item", error))
+        return false;
+    if (!cursor_array(body, &items) || items % 2)
+        return malformed(error, "the answer of children");
+    children.count = items / 2;
+    children.rows = *body;
+    for (uint32_t i = 0; i < items; i++)
+        if (!cursor_skip(body))
+            return malformed(error, "the answer of children");
+    if (!body_done(body, "the answer of children has trailing bytes", error))
+        return false;
+    *ret_children = children;
+    return true;
+}
+
+bool wire_get_child(struct wire_children *children, int64_t *ret_rowid, const uint8_t **ret_row, size_t *ret_len)
+{
+    *ret_rowid = 0;
+    if (!cursor_nil(&children->rows) && !cursor_int(&children->rows, ret_rowid))
+        return false;
+    const uint8_t *row = children->rows.at;
+    if (!cursor_skip(&children->rows))
+        return false;
+    *ret_row = row;
+    *ret_len = (size_t)(children->rows.at - row);
     return true;
 }
 

@@ -20,7 +20,7 @@
 #include "row.h"
 #include "schema.h"
 
-#define WIRE_PROTOCOL 1
+#define WIRE_PROTOCOL 2
 
 #define WIRE_REQUESTS(X)                                                     \
     /* number, name, enum name, needs a claimed shard (hello came before) */ \
@@ -137,25 +137,28 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  * kept); ERROR_UNAVAILABLE and ERROR_IO are the shard's environment (WAL limit, full disk). */
 enum wire_entry_kind {
     WIRE_ENTRY_INSERT = 1,
+    WIRE_ENTRY_UPDATE = 2,
+    WIRE_ENTRY_DELETE = 3,
     WIRE_ENTRY_GROUP = 4,
     WIRE_ENTRY_PREPARE = 5,
     WIRE_ENTRY_DECIDE = 6,
     WIRE_ENTRY_RESOLVE = 7,
     WIRE_ENTRY_FORGET = 8,
-    /* 2 and 3 are an update and a delete */
 };
 #define WIRE_FLAG_SAME_IS_FINE 1u
 
-struct wire_op { /* INSERT, as an entry or inside one */
+struct wire_op { /* INSERT, UPDATE, DELETE, as an entry or inside one */
     enum wire_entry_kind kind;
     table_id table;
     unsigned flags;
-    const uint8_t *row;
+    const uint8_t *key; /* UPDATE, DELETE */
+    size_t key_len;
+    const uint8_t *row; /* INSERT, UPDATE */
     size_t row_len;
 };
 struct wire_entry {
     enum wire_entry_kind kind;
-    struct wire_op op; /* INSERT */
+    struct wire_op op; /* INSERT, UPDATE, DELETE */
     uint64_t txn;      /* PREPARE, DECIDE, RESOLVE, FORGET */
     const char *home;  /* PREPARE */
     size_t home_len;
@@ -175,6 +178,9 @@ bool wire_get_entry(struct cursor *body, struct wire_entry *ret_entry, struct er
 bool wire_get_op(struct cursor *ops, struct wire_op *ret_op, struct error *error);
 
 bool wire_put_op(struct buffer *entries, table_id table, unsigned flags, const uint8_t *row, size_t row_len);
+bool wire_put_update(struct buffer *entries, table_id table, unsigned flags, const uint8_t *key, size_t key_len,
+                     const uint8_t *row, size_t row_len);
+bool wire_put_delete(struct buffer *entries, table_id table, unsigned flags, const uint8_t *key, size_t key_len);
 bool wire_put_group(struct buffer *entries, uint32_t op_count); /* that many wire_put_op follow; likewise below */
 bool wire_put_prepare(struct buffer *entries, uint64_t txn, const char *home, const uint8_t *locks, size_t locks_len,
                       uint32_t op_count);
@@ -262,27 +268,62 @@ int64_t wire_key_at(const struct wire_keys_answer *answer, uint32_t i);
  *                               key's own order, of a table without one the rowid; compared with affinity and
  *                               collation
  * answer: [[row or nil…]] in order, every column incl. generated. More than fits one message is ERROR_TOO_LARGE. */
+struct wire_read {
+    table_id table;
+    uint32_t count;
+    struct cursor values;
+};
+bool wire_put_read(struct buffer *message, table_id table, uint32_t count, uint32_t value_count); /* values follow */
+bool wire_get_read(struct cursor *body, const struct schema *schema, struct wire_read *ret_read, struct error *error);
+/* How many values name a row of the table. */
+uint32_t wire_key_columns(const struct schema_table *table);
+struct wire_rows {
+    uint32_t count;
+    struct cursor rows;
+};
+bool wire_get_read_answer(struct cursor *body, struct wire_rows *ret_rows, struct error *error);
+/* The next row; NULL: there is none with that key. */
+bool wire_get_row(struct wire_rows *rows, const uint8_t **ret_row, size_t *ret_len);
 
 /* children: [reference, [value…]]  the parent's stored values, beside the reference's columns; none is NULL
- * answer: [[rowid or nil, row…]]   every child row that names that parent, as SQLite compares a parent key with a child's
- *                                  columns (the parent's collation and affinity); rowid for a table without a primary
- *                                  key. More than fits one message, or than LIMIT_BATCH_ROWS_MAX, is ERROR_TOO_LARGE.
- * The first question about a reference makes an index on its columns when none begins with them (_sheaf_ix_N, N the
- * reference's number). */
+ * answer: [[rowid or nil, row…]]   every child row that names that parent, as SQLite compares a parent key with a
+ * child's columns (the parent's collation and affinity); rowid for a table without a primary key. More than fits one
+ * message, or than LIMIT_BATCH_ROWS_MAX, is ERROR_TOO_LARGE. The first question about a reference makes an index on its
+ * columns when none begins with them (_sheaf_ix_N, N the reference's number). */
+struct wire_children_ask {
+    reference_id reference;
+    struct cursor values;
+};
+bool wire_put_children(struct buffer *message, reference_id reference, uint32_t value_count); /* values follow */
+bool wire_get_children(struct cursor *body, const struct schema *schema, struct wire_children_ask *ret_ask,
+                       struct error *error);
+struct wire_children {
+    uint32_t count;
+    struct cursor rows;
+};
+bool wire_get_children_answer(struct cursor *body, struct wire_children *ret_children, struct error *error);
+/* *ret_rowid is 0 for a table with a primary key. */
+bool wire_get_child(struct wire_children *children, int64_t *ret_rowid, const uint8_t **ret_row, size_t *ret_len);
 
 /* scan: [table, limit, [value…] after, [column, value…] filters]
  *                                        rows in key order (primary key, else rowid), after the given key (empty: from
  *                                        the start), with column = value for each filter, compared as in SQL
  * answer: [[row…], [value…] next]        rows in wire form, every column incl. generated; next is empty at the end
  * A page also ends at 4 MiB. */
+struct wire_filter {
+    uint16_t column;
+    struct value value; /* NULL equals nothing, as in SQL */
+};
 struct wire_scan {
     table_id table;
     uint32_t limit;
     uint32_t after_count;
     struct cursor after;
+    uint32_t filter_count;
+    struct cursor filters; /* filter_count times a column's number and a value */
 };
 bool wire_put_scan(struct buffer *message, table_id table, uint32_t limit, const struct value *after,
-                   uint32_t after_count);
+                   uint32_t after_count, const struct wire_filter *filters, uint32_t filter_count);
 bool wire_get_scan(struct cursor *body, const struct schema *schema, struct wire_scan *ret_scan, struct error *error);
 struct wire_scan_answer {
     uint32_t row_count;

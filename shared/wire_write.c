@@ -22,6 +22,19 @@ bool wire_put_op(struct buffer *entries, table_id table, unsigned flags, const u
            pack_uint(entries, flags) && pack_raw(entries, row, row_len);
 }
 
+bool wire_put_update(struct buffer *entries, table_id table, unsigned flags, const uint8_t *key, size_t key_len,
+                     const uint8_t *row, size_t row_len)
+{
+    return pack_array(entries, 5) && pack_uint(entries, WIRE_ENTRY_UPDATE) && pack_uint(entries, table) &&
+           pack_uint(entries, flags) && pack_raw(entries, key, key_len) && pack_raw(entries, row, row_len);
+}
+
+bool wire_put_delete(struct buffer *entries, table_id table, unsigned flags, const uint8_t *key, size_t key_len)
+{
+    return pack_array(entries, 4) && pack_uint(entries, WIRE_ENTRY_DELETE) && pack_uint(entries, table) &&
+           pack_uint(entries, flags) && pack_raw(entries, key, key_len);
+}
+
 bool wire_put_group(struct buffer *entries, uint32_t op_count)
 {
     return pack_array(entries, 2) && pack_uint(entries, WIRE_ENTRY_GROUP) && pack_array(entries, op_count);
@@ -70,28 +83,38 @@ bool wire_get_write(struct cursor *body, uint64_t *ret_batch, uint32_t *ret_entr
     return true;
 }
 
-/* The items of an insert behind its kind. */
-static bool get_insert(struct cursor *cursor, struct wire_op *op)
+static bool get_bytes(struct cursor *cursor, const uint8_t **ret_bytes, size_t *ret_len)
+{
+    *ret_bytes = cursor->at;
+    if (!cursor_skip(cursor))
+        return false;
+    *ret_len = (size_t)(cursor->at - *ret_bytes);
+    return true;
+}
+
+static bool is_op(uint32_t kind, uint32_t items)
+{
+    return (kind == WIRE_ENTRY_INSERT && items == 4) || (kind == WIRE_ENTRY_UPDATE && items == 5) ||
+           (kind == WIRE_ENTRY_DELETE && items == 4);
+}
+
+/* The items of an operation behind its kind. */
+static bool get_op_items(struct cursor *cursor, enum wire_entry_kind kind, struct wire_op *op)
 {
     uint32_t table, flags;
     if (!cursor_uint32(cursor, &table) || table >= LIMIT_TABLES_MAX || !cursor_uint32(cursor, &flags))
         return false;
-    op->kind = WIRE_ENTRY_INSERT;
-    op->table = (table_id)table;
-    op->flags = flags;
-    op->row = cursor->at;
-    if (!cursor_skip(cursor))
-        return false;
-    op->row_len = (size_t)(cursor->at - op->row);
-    return true;
+    *op = (struct wire_op){.kind = kind, .table = (table_id)table, .flags = flags};
+    return (kind == WIRE_ENTRY_INSERT || get_bytes(cursor, &op->key, &op->key_len)) &&
+           (kind == WIRE_ENTRY_DELETE || get_bytes(cursor, &op->row, &op->row_len));
 }
 
 bool wire_get_op(struct cursor *ops, struct wire_op *ret_op, struct error *error)
 {
     struct wire_op op;
     uint32_t items, kind;
-    if (!cursor_array(ops, &items) || items != 4 || !cursor_uint32(ops, &kind) || kind != WIRE_ENTRY_INSERT ||
-        !get_insert(ops, &op))
+    if (!cursor_array(ops, &items) || !cursor_uint32(ops, &kind) || !is_op(kind, items) ||
+        !get_op_items(ops, (enum wire_entry_kind)kind, &op))
         return malformed(error, "what is no operation");
     *ret_op = op;
     return true;
@@ -127,7 +150,9 @@ static bool get_entry_items(struct cursor *body, uint32_t items, struct wire_ent
 {
     switch (entry->kind) {
     case WIRE_ENTRY_INSERT:
-        return items == 4 && get_insert(body, &entry->op);
+    case WIRE_ENTRY_UPDATE:
+    case WIRE_ENTRY_DELETE:
+        return is_op(entry->kind, items) && get_op_items(body, entry->kind, &entry->op);
     case WIRE_ENTRY_GROUP:
         return items == 2 && get_ops(body, entry);
     case WIRE_ENTRY_PREPARE:

@@ -138,7 +138,7 @@ static bool take_page(struct scan *scan, struct query *query, bool *ret_more, st
         if (!cursor_value(&answer.next, &scan->values[i]))
             return error_set(error, ERROR_PARSE, "a page's key is not well formed");
     buffer_clear(&query->ask);
-    if (*ret_more && !wire_put_scan(&query->ask, scan->id, PAGE_ROWS, scan->values, answer.next_count))
+    if (*ret_more && !wire_put_scan(&query->ask, scan->id, PAGE_ROWS, scan->values, answer.next_count, NULL, 0))
         return no_memory(error);
     return true;
 }
@@ -146,7 +146,7 @@ static bool take_page(struct scan *scan, struct query *query, bool *ret_more, st
 static bool read_table(struct scan *scan, struct error *error)
 {
     struct query query = {.kind = WIRE_SCAN, .database = scan->schema->tables[scan->id].database};
-    bool fine = wire_put_scan(&query.ask, scan->id, PAGE_ROWS, NULL, 0) || no_memory(error);
+    bool fine = wire_put_scan(&query.ask, scan->id, PAGE_ROWS, NULL, 0, NULL, 0) || no_memory(error);
     bool more = true;
 
     while (fine && more) {

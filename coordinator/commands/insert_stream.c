@@ -298,7 +298,7 @@ static bool put_accepted(struct run *run, uint64_t number, const struct op *op)
     return buffer_put(&run->out, "{\"line\":", 8) && json_put_unsigned(&run->out, number) &&
            buffer_put(&run->out, ",\"ok\":true", 10) &&
            (op->result != OP_SAME || buffer_put_text(&run->out, ",\"already_there\":true")) &&
-           (!op->key_assigned || (buffer_put_text(&run->out, ",\"id\":") && json_put_integer(&run->out, op->key))) &&
+           (!op->key_assigned || (buffer_put_text(&run->out, ",\"id\":") && json_put_integer(&run->out, op->rowid))) &&
            buffer_put(&run->out, "}\n", 2);
 }
 

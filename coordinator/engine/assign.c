@@ -213,6 +213,26 @@ static bool add_key(struct assign *assign, table_id table, struct value *values,
     return true;
 }
 
+bool assign_default(struct assign *assign, table_id table, uint16_t column, struct value *ret_value,
+                    struct error *error)
+{
+    const struct schema_table *t = &assign->schema->tables[table];
+    *ret_value = value_null();
+    if (!t->columns[column].has_default || !t->columns[column].default_text)
+        return true;
+    buffer_clear(&assign->kept);
+    if (!compute(assign, t, &t->columns[column], ret_value, error))
+        return false;
+    ret_value->bytes = ret_value->type == VALUE_TEXT || ret_value->type == VALUE_BLOB ? (const char *)assign->kept.bytes
+                                                                                      : ret_value->bytes;
+    return true;
+}
+
+bool assign_generated(struct assign *assign, table_id table, struct value *values, struct error *error)
+{
+    return !generate_wanted(assign->generate, table) || generate_row(assign->generate, table, values, error);
+}
+
 bool assign_row(struct assign *assign, table_id table, struct value *values, struct assigned *ret_assigned,
                 struct error *error)
 {

@@ -34,4 +34,11 @@ struct assigned {
 bool assign_row(struct assign *assign, table_id table, struct value *values, struct assigned *ret_assigned,
                 struct error *error);
 
+/* For a row that has been changed: computes again its generated columns that refer to a parent. As above. */
+bool assign_generated(struct assign *assign, table_id table, struct value *values, struct error *error);
+
+/* The DEFAULT of a column; NULL when it has none. As above. */
+bool assign_default(struct assign *assign, table_id table, uint16_t column, struct value *ret_value,
+                    struct error *error);
+
 #endif

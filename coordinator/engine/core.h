@@ -21,6 +21,8 @@ struct references;
 struct task;
 struct transaction;
 struct recovery;
+struct lookup;
+struct question;
 
 struct engine {
     /* given at the start, then only read */
@@ -60,7 +62,10 @@ struct engine {
     int64_t ops_active;                              /* begun and not answered */
     struct task *free_tasks;
     struct task *first_task, *last_task; /* active, in order of their beginning */
-    struct transaction *transactions;    /* active */
+    struct transaction *transactions;    /* active; likewise */
+    struct lookup *lookups;
+    struct question *questions;
+    uint64_t owners_begun; /* of locks: their ages */
 
     struct value *values; /* one row's */
     struct value *other_values;

@@ -4,7 +4,9 @@
 #include "batcher.h"
 #include "clock.h"
 #include "core.h"
+#include "lookup.h"
 #include "peer.h"
+#include "query.h"
 #include "recovery.h"
 #include "references.h"
 #include "task.h"
@@ -88,6 +90,20 @@ static void tell_granted(struct engine *engine)
         owner->granted(owner);
 }
 
+/* All of an atomic submission, else operation `at`. */
+static void begin(struct engine *engine, struct submission *submission, uint32_t at)
+{
+    struct op *op = &submission->ops[at];
+    if (submission->atomic)
+        transaction_begin(engine, submission, 0, submission->count);
+    else if (op->kind == OP_INSERT)
+        task_begin(engine, submission, op);
+    else if (op->kind == OP_READ)
+        lookup_begin(engine, submission, op);
+    else
+        transaction_begin(engine, submission, at, 1);
+}
+
 static void begin_waiting(struct engine *engine)
 {
     uint32_t begun = 0;
@@ -111,10 +127,7 @@ static void begin_waiting(struct engine *engine)
         engine->waiting_from = all ? 0 : from + 1;
         engine->ops_active += submission->atomic ? count : 1;
         tell_granted(engine); /* a release in between must not let a later one pass */
-        if (submission->atomic)
-            transaction_begin(engine, submission);
-        else
-            task_begin(engine, submission, &submission->ops[from]);
+        begin(engine, submission, from);
         if (++begun % OPS_PER_CLOCK == 0)
             engine->now_ns = clock_monotonic_ns();
     }
@@ -138,44 +151,7 @@ static void take_submissions(struct engine *engine, struct submission *list)
     }
 }
 
-/* ---- questions ---- */
-
-struct question {
-    struct ask ask;
-    struct query *query;
-};
-
-static void question_answered(struct ask *ask, struct cursor *body, const struct error *refusal)
-{
-    struct question *question = ask->context;
-    struct query *query = question->query;
-    query->ok = body && buffer_put(&query->answer, body->at, cursor_left(body));
-    if (refusal)
-        query->error = *refusal;
-    else if (!query->ok)
-        error_set(&query->error, ERROR_INTERNAL, "out of memory");
-    buffer_release(&question->ask.body);
-    free(question);
-    query->finished(query);
-}
-
-static void take_query(struct engine *engine, struct query *query)
-{
-    struct question *question = calloc(1, sizeof *question);
-    if (!question) {
-        query->ok = false;
-        error_set(&query->error, ERROR_INTERNAL, "out of memory");
-        query->finished(query);
-        return;
-    }
-    question->query = query;
-    question->ask.kind = query->kind;
-    question->ask.answered = question_answered;
-    question->ask.context = question;
-    buffer_move(&question->ask.body, &query->ask);
-    buffer_clear(&query->answer);
-    peer_ask(&engine->peers[query->database], &question->ask);
-}
+/* ---- metrics ---- */
 
 static void take_metrics(struct engine *engine, struct metrics_request *request)
 {
@@ -211,7 +187,7 @@ static void take_mail(struct engine *engine, struct mail *mail)
             recovery_event(engine->recovery, &mail->link);
         return;
     case MAIL_QUERY:
-        take_query(engine, mail->query);
+        query_begin(engine, mail->query);
         return;
     case MAIL_METRICS:
         take_metrics(engine, mail->metrics);
@@ -244,6 +220,8 @@ static void tick(struct engine *engine)
     }
     task_tick(engine);
     transaction_tick(engine);
+    lookup_tick(engine);
+    query_tick(engine);
 }
 
 static bool is_busy(const struct engine *engine)
@@ -302,6 +280,8 @@ static void engine_free(struct engine *engine)
     mailbox_free(engine->mailbox);
     task_free_all(engine);
     transaction_free_all(engine);
+    lookup_free_all(engine);
+    query_free_all(engine);
     for (database_id d = 0; d < engine->schema->database_count; d++) {
         if (engine->batchers)
             batcher_release(&engine->batchers[d]);

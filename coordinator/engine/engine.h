@@ -28,8 +28,8 @@ enum op_result {
     OP_REFUSED /* `error` says why; ERROR_UNKNOWN: sent, and its outcome could not be learned */
 };
 
-/* What an operation does. Keys are given as msgpack arrays of the primary key's values in the key's own order; of a table
- * without a primary key as an array with its rowid. They are compared as SQLite compares them. */
+/* What an operation does. Keys are given as msgpack arrays of the primary key's values in the key's own order; of a
+ * table without a primary key as an array with its rowid. They are compared as SQLite compares them. */
 enum op_kind {
     OP_INSERT,
     OP_UPDATE, /* the row with `key`: columns that `row` gives; ERROR_NOT_FOUND when there is none */
@@ -56,17 +56,17 @@ struct op {
     table_id table;
     bool same_is_fine; /* OP_INSERT */
     enum op_condition condition;
-    uint32_t row_at; /* INSERT, UPSERT, UPDATE: the row's bytes in submission.rows; of an update the columns that stay are
-                        ABSENT */
+    uint32_t row_at; /* INSERT, UPSERT, UPDATE: the row's bytes in submission.rows; of an update the columns that stay
+                        are ABSENT */
     uint32_t row_len;
     struct op_bytes key;  /* UPDATE, DELETE, READ */
     struct op_bytes tags; /* OP_IF_TAGGED: 16 bytes each */
     uint64_t position;    /* the front end's own: a line number */
 
     enum op_result result;
-    bool key_assigned; /* the row came without its integer key: */
-    int64_t rowid;     /* this is the one it got */
-    bool inserted;     /* UPSERT: there was none before */
+    bool key_assigned;       /* the row came without its integer key: */
+    int64_t rowid;           /* this is the one it got */
+    bool inserted;           /* UPSERT: there was none before */
     struct op_bytes found;   /* READ: the row as it is stored, every column; */
     struct op_bytes new_key; /* UPDATE that changed the primary key: the key it has now, as stored; len 0 otherwise */
     struct error *error;     /* REFUSED: allocated, freed with the submission */

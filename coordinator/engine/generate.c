@@ -24,6 +24,10 @@ static bool is_wanted(const struct schema *schema, const struct schema_table *ta
             if (reference->child_columns[i] == column)
                 return true;
     }
+    for (uint16_t k = 0; k < table->key_count; k++)
+        for (uint16_t i = 0; table->keys[k].referenced && i < table->keys[k].column_count; i++)
+            if (table->keys[k].columns[i] == column)
+                return true;
     return false;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* generate.h - the values of generated columns that stand in a reference.
+/* generate.h - the values of generated columns that stand in a reference, on either side.
  *
  * A row comes without them, and only SQLite can tell what they are: it inserts the row into an empty table of the same
  * DDL, in memory and without triggers, and they are read back. Other tables cost nothing. Engine thread only. */

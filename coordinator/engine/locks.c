@@ -7,20 +7,22 @@
 #define TABLE_START 1024u
 #define FEW_WANTS 12u /* up to here merging by looking at each is faster than sorting */
 
-/* One key that somebody holds or waits for. Those who hold it are only counted; those who wait stand in line. */
+/* One key that somebody holds or waits for. */
 struct lock {
     uint64_t key;
-    uint32_t shared; /* holders */
-    uint32_t first_waiter;
+    uint32_t first_holder; /* in no order */
+    uint32_t first_waiter; /* in line */
     uint32_t last_waiter;
-    bool exclusive; /* one holder */
+    uint32_t shared; /* holders; one that has made it exclusive is counted still */
+    bool exclusive;  /* one holder */
 };
 
+/* Stands in one of its lock's two lists. */
 struct claim {
     struct lock_owner *owner;
     uint32_t lock;
     uint32_t next_of_owner;
-    uint32_t next_waiter;
+    uint32_t next, before;
     bool exclusive;
     bool granted;
 };
@@ -175,7 +177,8 @@ static uint32_t find_or_add(struct locks *locks, uint64_t key)
     if (locks->slots[at].lock != LOCKS_NONE)
         return locks->slots[at].lock;
     uint32_t i = pool_take(&locks->locks);
-    *lock_at(locks, i) = (struct lock){.key = key, .first_waiter = LOCKS_NONE, .last_waiter = LOCKS_NONE};
+    *lock_at(locks, i) =
+        (struct lock){.key = key, .first_holder = LOCKS_NONE, .first_waiter = LOCKS_NONE, .last_waiter = LOCKS_NONE};
     locks->slots[at] = (struct slot){tag_of(key), i};
     locks->count++;
     return i;
@@ -242,41 +245,152 @@ static size_t merge(struct lock_want *wants, size_t count)
     return kept + 1;
 }
 
-static bool is_free_for(const struct lock *lock, bool exclusive)
+/* ---- the lists ---- */
+
+static void leave(struct locks *locks, struct lock *lock, uint32_t number)
 {
-    return !lock->exclusive && lock->first_waiter == LOCKS_NONE && !(exclusive && lock->shared);
+    const struct claim *claim = claim_at(locks, number);
+    if (claim->before != LOCKS_NONE)
+        claim_at(locks, claim->before)->next = claim->next;
+    else if (claim->granted)
+        lock->first_holder = claim->next;
+    else
+        lock->first_waiter = claim->next;
+    if (claim->next != LOCKS_NONE)
+        claim_at(locks, claim->next)->before = claim->before;
+    else if (!claim->granted)
+        lock->last_waiter = claim->before;
 }
 
-static void grant(struct lock *lock, struct claim *claim)
+static void hold(struct locks *locks, struct lock *lock, uint32_t number)
 {
+    struct claim *claim = claim_at(locks, number);
     claim->granted = true;
+    claim->before = LOCKS_NONE;
+    claim->next = lock->first_holder;
+    if (claim->next != LOCKS_NONE)
+        claim_at(locks, claim->next)->before = number;
+    lock->first_holder = number;
     if (claim->exclusive)
         lock->exclusive = true;
     else
         lock->shared++;
 }
 
-static void add_claim(struct locks *locks, struct lock_owner *owner, const struct lock_want *want)
+static void let_go(struct lock *lock, const struct claim *claim)
 {
-    uint32_t lock_number = find_or_add(locks, want->key), number = pool_take(&locks->claims);
-    struct lock *lock = lock_at(locks, lock_number);
+    if (claim->exclusive)
+        lock->exclusive = false;
+    else
+        lock->shared--;
+}
+
+/* In line behind `before`; LOCKS_NONE: in front of all. */
+static void wait_behind(struct locks *locks, struct lock *lock, uint32_t before, uint32_t number)
+{
     struct claim *claim = claim_at(locks, number);
-    *claim = (struct claim){.owner = owner,
-                            .lock = lock_number,
-                            .next_of_owner = owner->first_claim,
-                            .next_waiter = LOCKS_NONE,
-                            .exclusive = want->exclusive};
-    owner->first_claim = number;
-    if (is_free_for(lock, want->exclusive)) {
-        grant(lock, claim);
-        return;
-    }
-    owner->waiting++;
-    if (lock->first_waiter == LOCKS_NONE)
+    claim->granted = false;
+    claim->before = before;
+    claim->next = before == LOCKS_NONE ? lock->first_waiter : claim_at(locks, before)->next;
+    if (before == LOCKS_NONE)
         lock->first_waiter = number;
     else
-        claim_at(locks, lock->last_waiter)->next_waiter = number;
-    lock->last_waiter = number;
+        claim_at(locks, before)->next = number;
+    if (claim->next == LOCKS_NONE)
+        lock->last_waiter = number;
+    else
+        claim_at(locks, claim->next)->before = number;
+    claim->owner->waiting++;
+}
+
+/* The last in line of those who ask for more, and are older than `age`. */
+static uint32_t last_older(const struct locks *locks, const struct lock *lock, uint64_t age)
+{
+    uint32_t last = LOCKS_NONE;
+    for (uint32_t at = lock->first_waiter; at != LOCKS_NONE; at = claim_at(locks, at)->next) {
+        const struct lock_owner *owner = claim_at(locks, at)->owner;
+        if (!owner->complete || owner->age > age)
+            break;
+        last = at;
+    }
+    return last;
+}
+
+static bool others_share(const struct locks *locks, const struct lock *lock, const struct lock_owner *owner)
+{
+    return lock->shared > 1 || (lock->shared == 1 && claim_at(locks, lock->first_holder)->owner != owner);
+}
+
+static bool is_compatible(const struct locks *locks, const struct lock *lock, const struct claim *claim)
+{
+    return !lock->exclusive && !(claim->exclusive && others_share(locks, lock, claim->owner));
+}
+
+/* ---- telling ---- */
+
+static void tell(struct locks *locks, struct lock_owner *owner)
+{
+    owner->next_granted = NULL;
+    if (locks->last_granted)
+        locks->last_granted->next_granted = owner;
+    else
+        locks->first_granted = owner;
+    locks->last_granted = owner;
+}
+
+/* An owner that got all it wanted and is released before it was told. */
+static void forget_granted(struct locks *locks, struct lock_owner *owner)
+{
+    struct lock_owner *before = NULL;
+    for (struct lock_owner *at = locks->first_granted; at; before = at, at = at->next_granted) {
+        if (at != owner)
+            continue;
+        if (before)
+            before->next_granted = at->next_granted;
+        else
+            locks->first_granted = at->next_granted;
+        if (locks->last_granted == at)
+            locks->last_granted = before;
+        return;
+    }
+}
+
+/* The first in line, and all shared ones right behind a shared one. */
+static void grant_waiters(struct locks *locks, struct lock *lock)
+{
+    while (lock->first_waiter != LOCKS_NONE) {
+        uint32_t number = lock->first_waiter;
+        struct claim *claim = claim_at(locks, number);
+        if (!is_compatible(locks, lock, claim))
+            return;
+        leave(locks, lock, number);
+        hold(locks, lock, number);
+        if (--claim->owner->waiting > 0)
+            continue;
+        claim->owner->complete = true;
+        tell(locks, claim->owner);
+    }
+}
+
+/* ---- taking ---- */
+
+static uint32_t claim_new(struct locks *locks, struct lock_owner *owner, const struct lock_want *want)
+{
+    uint32_t lock = find_or_add(locks, want->key), number = pool_take(&locks->claims);
+    *claim_at(locks, number) =
+        (struct claim){.owner = owner, .lock = lock, .next_of_owner = owner->first_claim, .exclusive = want->exclusive};
+    owner->first_claim = number;
+    return number;
+}
+
+static bool reserve(struct locks *locks, size_t count)
+{
+    return pool_reserve(&locks->claims, count) && pool_reserve(&locks->locks, count) && table_reserve(locks, count);
+}
+
+static bool is_free_for(const struct lock *lock, bool exclusive)
+{
+    return lock->first_waiter == LOCKS_NONE && !lock->exclusive && !(exclusive && lock->shared);
 }
 
 /* Who waits for nothing, or only in the one line where all others wait as well, cannot be overtaken in another. */
@@ -302,73 +416,94 @@ static void keep_order(const struct locks *locks, struct lock_want *wants, size_
 
 bool locks_take(struct locks *locks, struct lock_owner *owner, struct lock_want *wants, size_t *count)
 {
-    if (*count == 0)
-        return true;
-    *count = merge(wants, *count);
+    owner->wounded = false;
+    owner->complete = false;
+    *count = *count ? merge(wants, *count) : 0;
     keep_order(locks, wants, *count);
-    if (!pool_reserve(&locks->claims, *count) || !pool_reserve(&locks->locks, *count) || !table_reserve(locks, *count))
+    if (!reserve(locks, *count))
         return false;
-    for (size_t i = 0; i < *count; i++)
-        add_claim(locks, owner, &wants[i]);
+    for (size_t i = 0; i < *count; i++) {
+        uint32_t number = claim_new(locks, owner, &wants[i]);
+        struct lock *lock = lock_at(locks, claim_at(locks, number)->lock);
+        if (lock->first_waiter == LOCKS_NONE && is_compatible(locks, lock, claim_at(locks, number)))
+            hold(locks, lock, number);
+        else
+            wait_behind(locks, lock, lock->last_waiter, number);
+    }
+    owner->complete = owner->waiting == 0;
     return true;
 }
 
-static void owner_granted(struct locks *locks, struct lock_owner *owner)
+static void wound(struct locks *locks, struct lock_owner *owner)
 {
-    owner->next_granted = NULL;
-    if (locks->last_granted)
-        locks->last_granted->next_granted = owner;
-    else
-        locks->first_granted = owner;
-    locks->last_granted = owner;
+    locks_release(locks, owner);
+    owner->wounded = true;
+    owner->plans = false;
+    tell(locks, owner);
 }
 
-/* The first in line, and all shared ones right behind a shared one. */
-static void grant_waiters(struct locks *locks, struct lock *lock)
+/* L1: its owner has done nothing yet. */
+static void take_back(struct locks *locks, struct lock *lock, uint32_t number)
 {
-    while (lock->first_waiter != LOCKS_NONE && !lock->exclusive) {
-        struct claim *claim = claim_at(locks, lock->first_waiter);
-        if (claim->exclusive && lock->shared)
-            return;
-        lock->first_waiter = claim->next_waiter;
-        if (lock->first_waiter == LOCKS_NONE)
-            lock->last_waiter = LOCKS_NONE;
-        grant(lock, claim);
-        if (--claim->owner->waiting == 0)
-            owner_granted(locks, claim->owner);
-    }
+    leave(locks, lock, number);
+    let_go(lock, claim_at(locks, number));
+    wait_behind(locks, lock, LOCKS_NONE, number);
 }
 
-static void leave_line(struct locks *locks, struct lock *lock, uint32_t number)
+/* Who is in the way of `claim` (not granted) and has to give way; LOCKS_NONE: nobody, or none that has to. */
+static uint32_t to_give_way(const struct locks *locks, const struct lock *lock, const struct claim *claim)
 {
-    uint32_t before = LOCKS_NONE;
-    for (uint32_t at = lock->first_waiter; at != number; at = claim_at(locks, at)->next_waiter)
-        before = at;
-    uint32_t behind = claim_at(locks, number)->next_waiter;
-    if (before == LOCKS_NONE)
-        lock->first_waiter = behind;
-    else
-        claim_at(locks, before)->next_waiter = behind;
-    if (behind == LOCKS_NONE)
-        lock->last_waiter = before;
-}
-
-/* An owner that got all it wanted and is released before it was told. */
-static void forget_granted(struct locks *locks, struct lock_owner *owner)
-{
-    struct lock_owner *before = NULL;
-    for (struct lock_owner *at = locks->first_granted; at; before = at, at = at->next_granted) {
-        if (at != owner)
+    for (uint32_t at = lock->first_holder; at != LOCKS_NONE; at = claim_at(locks, at)->next) {
+        const struct claim *held = claim_at(locks, at);
+        if (held->owner == claim->owner || !(claim->exclusive || held->exclusive))
             continue;
-        if (before)
-            before->next_granted = at->next_granted;
+        if (!held->owner->complete || (held->owner->plans && held->owner->age > claim->owner->age))
+            return at;
+    }
+    return LOCKS_NONE;
+}
+
+/* A wound may end other locks and grant their waiters, but never this one: somebody waits for it. */
+static void clear_the_way(struct locks *locks, uint32_t number)
+{
+    uint32_t lock = claim_at(locks, number)->lock, at;
+    while ((at = to_give_way(locks, lock_at(locks, lock), claim_at(locks, number))) != LOCKS_NONE) {
+        struct lock_owner *owner = claim_at(locks, at)->owner;
+        if (owner->complete)
+            wound(locks, owner);
         else
-            locks->first_granted = at->next_granted;
-        if (locks->last_granted == at)
-            locks->last_granted = before;
-        return;
+            take_back(locks, lock_at(locks, lock), at);
     }
 }
+
+bool locks_take_more(struct locks *locks, struct lock_owner *owner, struct lock_want *wants, size_t *count)
+{
+    *count = *count ? merge(wants, *count) : 0;
+    if (!reserve(locks, *count))
+        return false;
+    for (size_t i = 0; i < *count; i++) {
+        uint32_t number = claim_new(locks, owner, &wants[i]);
+        struct lock *lock = lock_at(locks, claim_at(locks, number)->lock);
+        uint32_t before = last_older(locks, lock, owner->age);
+        if (before == LOCKS_NONE && is_compatible(locks, lock, claim_at(locks, number))) {
+            hold(locks, lock, number);
+            continue;
+        }
+        wait_behind(locks, lock, before, number);
+        clear_the_way(locks, number);
+        grant_waiters(locks, lock);
+    }
+    if (owner->waiting == 0)
+        forget_granted(locks, owner); /* granted on the way: the caller sees it now */
+    return true;
+}
+
+void locks_settle(struct lock_owner *owner)
+{
+    owner->plans = false;
+}
+
+/* ---- releasing ---- */
 
 void locks_release(struct locks *locks, struct lock_owner *owner)
 {
@@ -377,18 +512,15 @@ void locks_release(struct locks *locks, struct lock_owner *owner)
     while (owner->first_claim != LOCKS_NONE) {
         uint32_t number = owner->first_claim;
         struct claim *claim = claim_at(locks, number);
-        struct lock *lock = lock_at(locks, claim->lock);
         uint32_t lock_number = claim->lock;
+        struct lock *lock = lock_at(locks, lock_number);
         owner->first_claim = claim->next_of_owner;
-        if (!claim->granted)
-            leave_line(locks, lock, number);
-        else if (claim->exclusive)
-            lock->exclusive = false;
-        else
-            lock->shared--;
+        leave(locks, lock, number);
+        if (claim->granted)
+            let_go(lock, claim);
         pool_give(&locks->claims, number);
         grant_waiters(locks, lock);
-        if (!lock->exclusive && !lock->shared && lock->first_waiter == LOCKS_NONE)
+        if (lock->first_holder == LOCKS_NONE && lock->first_waiter == LOCKS_NONE)
             remove_lock(locks, lock_number);
     }
     owner->waiting = 0;

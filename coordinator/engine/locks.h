@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* locks.h - who may touch which key now: shared and exclusive locks on 64-bit lock keys (key.h), in order of arrival.
  *
- * An owner takes all its locks at once, so nobody who holds a lock ever asks for another: everyone waits only for
- * earlier ones, and there is no deadlock. A lock is granted in order of arrival; a shared want behind a waiting
- * exclusive one waits as well. The caller bounds the number of owners; memory is kept for reuse and freed at the end.
- * Engine thread only.
+ * Invariants
+ *  L1  An owner takes its first locks all at once and does nothing before it has them all: until then what it holds may
+ *      be taken back from it, and nobody waits for it but later ones that are in the same state.
+ *  L2  Only one that plans may ask for more (locks_take_more). It waits only for owners that will end without asking
+ *      for more, or that plan and are older.
+ *  L3  A younger one that plans and is in an older one's way is wounded: it loses everything and begins again, with
+ *      the same age. (Wound-wait: Rosenkrantz, Stearns and Lewis, 1978.)
+ * So nobody waits in a circle, and the oldest always goes on.
  *
- * Order: locks_take once, granted at once or later by way of locks_next_granted, locks_release once. */
+ * A lock is granted in order of arrival; a shared want behind a waiting exclusive one waits as well. Those who ask for
+ * more stand before the others, the oldest first. The caller bounds the number of owners; memory is kept for reuse and
+ * freed at the end. Engine thread only.
+ *
+ * Order: locks_take once, granted at once or later by way of locks_next_granted; for one that plans, locks_take_more
+ * any number of times, each granted before the next, then locks_settle; locks_release once. */
 #ifndef SHEAF_LOCKS_H
 #define SHEAF_LOCKS_H
 
@@ -18,10 +27,14 @@
 
 /* Embedded in what waits. Initialise with lock_owner_init. */
 struct lock_owner {
-    void (*granted)(struct lock_owner *owner);
+    void (*granted)(struct lock_owner *owner); /* it has all it wanted, or was wounded: look at `wounded` */
     struct lock_owner *next_granted;
+    uint64_t age; /* smaller: older */
     uint32_t first_claim;
     uint32_t waiting; /* claims not granted yet */
+    bool complete;    /* has had all its first locks */
+    bool plans;       /* may ask for more */
+    bool wounded;     /* holds nothing any more */
 };
 
 static inline void lock_owner_init(struct lock_owner *owner, void (*granted)(struct lock_owner *owner))
@@ -49,10 +62,17 @@ void locks_free(struct locks *locks);
  * behind it. */
 bool locks_take(struct locks *locks, struct lock_owner *owner, struct lock_want *wants, size_t *count);
 
+/* For an owner that plans and waits for nothing: takes `wants` too. It must hold none of them already, but may want one
+ * exclusively that it holds shared. As above; owners that are in the way are wounded here. */
+bool locks_take_more(struct locks *locks, struct lock_owner *owner, struct lock_want *wants, size_t *count);
+
+/* It will ask for no more, and cannot be wounded any more. */
+void locks_settle(struct lock_owner *owner);
+
 /* Gives back what is held, and no longer waits for what is not. */
 void locks_release(struct locks *locks, struct lock_owner *owner);
 
-/* The next owner that has got all it wanted; NULL when there is none. */
+/* The next owner that has got all it wanted, or was wounded; NULL when there is none. */
 struct lock_owner *locks_next_granted(struct locks *locks);
 
 /* How many keys are locked or waited for. */

@@ -201,6 +201,17 @@ void presence_add(struct presence *presence, table_id table, int64_t rowid)
         put(presence, table, rowid);
 }
 
+void presence_remove(struct presence *presence, table_id table, int64_t rowid)
+{
+    struct set *set = &presence->sets[table];
+    uint64_t key = ordered(rowid);
+    if (set->state != KNOWN && set->state != READING)
+        return;
+    uint32_t at = place_of(set, (uint32_t)(key >> 32));
+    if (at < set->count && set->pieces[at].high == (uint32_t)(key >> 32))
+        roaring_bitmap_remove(set->pieces[at].low, (uint32_t)key);
+}
+
 void presence_chunk(struct presence *presence, table_id table, const int64_t *rowids, uint32_t count, bool complete)
 {
     struct set *set = &presence->sets[table];

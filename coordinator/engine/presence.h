@@ -34,6 +34,9 @@ bool presence_wants_reading(struct presence *presence, table_id table);
 /* A row is there. Ignored for tables that nobody names by rowid. */
 void presence_add(struct presence *presence, table_id table, int64_t rowid);
 
+/* A row is there no more. A shard answers in order: what it told before it deleted the row came before. */
+void presence_remove(struct presence *presence, table_id table, int64_t rowid);
+
 /* A chunk of ascending rowids of a set that is being read. */
 void presence_chunk(struct presence *presence, table_id table, const int64_t *rowids, uint32_t count, bool complete);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OWN_SPACES 2u /* of a table, behind its keys: its rowids, itself */
+
 struct rowkeys {
     const struct schema *schema;
     uint32_t *first_space; /* per table: the number of its first key */
@@ -20,7 +22,7 @@ struct rowkeys *rowkeys_new(const struct schema *schema)
     }
     rowkeys->schema = schema;
     for (table_id t = 0; t < schema->table_count; t++)
-        rowkeys->first_space[t + 1] = rowkeys->first_space[t] + schema->tables[t].key_count;
+        rowkeys->first_space[t + 1] = rowkeys->first_space[t] + schema->tables[t].key_count + OWN_SPACES;
     return rowkeys;
 }
 
@@ -86,6 +88,41 @@ bool rowkeys_named(const struct rowkeys *rowkeys, const struct schema_reference 
     return true;
 }
 
+bool rowkeys_row(const struct rowkeys *rowkeys, table_id table, const struct value *values, uint64_t *ret_key)
+{
+    const struct schema_table *t = &rowkeys->schema->tables[table];
+    if (t->primary_key == SCHEMA_NONE) {
+        *ret_key = rowkeys_rowid(rowkeys, table, values[0].integer);
+        return true;
+    }
+    const struct schema_key *key = &t->keys[t->primary_key];
+    struct key_hash hash = key_start(rowkeys->first_space[table] + t->primary_key);
+    for (uint16_t i = 0; i < key->column_count; i++) {
+        if (is_null(&values[i]))
+            return false;
+        hash = key_add(hash, &values[i]);
+    }
+    *ret_key = hash.bits;
+    return true;
+}
+
+uint64_t rowkeys_rowid(const struct rowkeys *rowkeys, table_id table, int64_t rowid)
+{
+    const struct value value = value_integer(rowid);
+    return key_add(key_start(rowkeys->first_space[table] + rowkeys->schema->tables[table].key_count), &value).bits;
+}
+
+bool rowkeys_is_coarse(const struct rowkeys *rowkeys, table_id table, uint16_t key)
+{
+    const struct schema_table *t = &rowkeys->schema->tables[table];
+    return t->keys[key].partial || is_opaque(t, &t->keys[key]);
+}
+
+uint64_t rowkeys_table(const struct rowkeys *rowkeys, table_id table)
+{
+    return key_start(rowkeys->first_space[table] + rowkeys->schema->tables[table].key_count + 1).bits;
+}
+
 size_t rowkeys_wants(const struct rowkeys *rowkeys, table_id table, const struct value *values, bool atomic,
                      struct lock_want *wants)
 {
@@ -93,7 +130,7 @@ size_t rowkeys_wants(const struct rowkeys *rowkeys, table_id table, const struct
     size_t count = 0;
     for (uint16_t k = 0; k < t->key_count; k++)
         if (rowkeys_taken(rowkeys, table, k, values, &wants[count].key)) {
-            bool coarse = t->keys[k].partial || is_opaque(t, &t->keys[k]);
+            bool coarse = rowkeys_is_coarse(rowkeys, table, k);
             wants[count].exclusive = atomic || !coarse || t->reference_count > 0 || t->keys[k].referenced;
             wants[count].in_order = !wants[count].exclusive;
             count++;

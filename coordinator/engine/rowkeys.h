@@ -36,6 +36,18 @@ bool rowkeys_named(const struct rowkeys *rowkeys, const struct schema_reference 
 bool rowkeys_taken(const struct rowkeys *rowkeys, table_id table, uint16_t key, const struct value *values,
                    uint64_t *ret_key);
 
+/* The lock key of what identifies a row: `values` of its primary key in the key's order, of a table without one its
+ * rowid. False when one of them is NULL: no such row. */
+bool rowkeys_row(const struct rowkeys *rowkeys, table_id table, const struct value *values, uint64_t *ret_key);
+uint64_t rowkeys_rowid(const struct rowkeys *rowkeys, table_id table, int64_t rowid);
+
+/* Whether the key locks more than itself: all of the table, or rows that a partial index leaves out. */
+bool rowkeys_is_coarse(const struct rowkeys *rowkeys, table_id table, uint16_t key);
+
+/* The lock key of the table as such: shared by transactions of several shards while they are decided, exclusive for who
+ * must see none of them half. */
+uint64_t rowkeys_table(const struct rowkeys *rowkeys, table_id table);
+
 /* Whether the child's values name just this parent row, as SQLite compares them: each as its column stores it, the
  * child's then with the parent's affinity, texts by the key's collation. */
 bool rowkeys_names(struct affinity_scratch *scratch, const struct schema *schema,

@@ -255,7 +255,7 @@ bool task_read_row(struct engine *engine, struct submission *submission, struct 
     if (!ret_assigned->rewritten)
         return true;
     op->key_assigned = ret_assigned->key_assigned;
-    op->key = ret_assigned->rowid;
+    op->rowid = ret_assigned->rowid;
     return rewrite(engine, submission, op, error);
 }
 
@@ -277,6 +277,7 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
                           .begun_ns = engine->now_ns,
                           .step_ns = engine->now_ns};
     lock_owner_init(&task->owner, granted);
+    task->owner.age = ++engine->owners_begun;
     if (!task_read_row(engine, submission, op, &assigned, &error)) {
         refuse(task, &error);
         return;

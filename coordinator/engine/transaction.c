@@ -2,18 +2,17 @@
 #include "transaction.h"
 
 #include "batcher.h"
-#include "references.h"
+#include "plan.h"
 #include "task.h"
-#include "transaction_rows.h"
 #include "wire.h"
 
 #include <stdlib.h>
 
 #define NS_PER_MS 1000000u
-#define ENTRY_HEAD_BYTES 512u /* of an entry and of each of its ops, beside the rows: more than they take */
-#define OP_HEAD_BYTES 16u
+#define ENTRY_HEAD_BYTES 512u /* of an entry, beside its ops: more than it takes */
+#define LOCK_BYTES 9u
 
-enum transaction_state { LOCKING, CHECKING, GROUPED, PREPARING, DECIDING, RESOLVING };
+enum transaction_state { LOCKING, LOCKING_MORE, PLANNING, GROUPED, PREPARING, DECIDING, RESOLVING };
 
 enum part_state {
     PART_IDLE,
@@ -33,7 +32,6 @@ struct part {
 
 struct transaction {
     struct lock_owner owner; /* first: a lock_owner is its transaction */
-    struct checker checker;
     struct engine *engine;
     struct submission *submission; /* NULL: the user has been answered */
     struct transaction *next, *before;
@@ -43,7 +41,7 @@ struct transaction {
     uint64_t step_ns; /* when the present step began */
     bool commit;      /* in RESOLVING */
     bool forgetting;
-    struct transaction_rows rows;
+    struct plan plan;
     uint32_t under_way; /* parts with an entry under way or to be sent again */
     uint16_t part_count;
     struct part *home;
@@ -55,9 +53,14 @@ static struct part *part_of(struct batch_member *member)
     return (struct part *)(void *)member;
 }
 
-static struct transaction *of_checker(struct checker *checker)
+static struct transaction *of_facts(struct facts *facts)
 {
-    return (struct transaction *)(void *)((char *)checker - offsetof(struct transaction, checker));
+    return (struct transaction *)(void *)((char *)facts - offsetof(struct transaction, plan.facts));
+}
+
+static const struct plan_part *planned_for(const struct part *part)
+{
+    return &part->transaction->plan.parts[part->database];
 }
 
 /* ---- life ---- */
@@ -72,8 +75,7 @@ static void end(struct transaction *t)
         engine->transactions = t->next;
     if (t->next)
         t->next->before = t->before;
-    references_release(&t->checker);
-    transaction_rows_release(&t->rows);
+    plan_release(&t->plan);
     free(t);
 }
 
@@ -81,8 +83,7 @@ void transaction_free_all(struct engine *engine)
 {
     for (struct transaction *t = engine->transactions, *next; t; t = next) {
         next = t->next;
-        references_release(&t->checker);
-        transaction_rows_release(&t->rows);
+        plan_release(&t->plan);
         free(t);
     }
     engine->transactions = NULL;
@@ -94,9 +95,11 @@ static void answer(struct transaction *t, bool done, const struct error *error)
     struct submission *submission = t->submission;
     if (!submission)
         return;
+    if (done)
+        plan_tell_results(&t->plan);
     t->submission = NULL;
-    for (uint32_t i = 0; i < submission->count; i++) {
-        struct op *op = &submission->ops[i];
+    for (uint32_t i = 0; i < t->plan.count; i++) {
+        struct op *op = &submission->ops[t->plan.first + i];
         if (!done && error)
             op_refuse(op, error);
         if (!done)
@@ -106,23 +109,17 @@ static void answer(struct transaction *t, bool done, const struct error *error)
         if (done || op->error) /* nothing was said about the others, which may be tried again */
             task_count(t->engine, submission, op);
     }
-    for (uint32_t left = submission->count; left > 0; left--) /* with the last it is somebody else's again */
+    for (uint32_t left = t->plan.count; left > 0; left--) /* with the last it is somebody else's again */
         engine_answered(t->engine, submission);
 }
 
-/* Nothing was sent: it ends here. */
+/* Nothing was sent: it ends here. `op` counts from the plan's first. */
 static void refuse(struct transaction *t, uint32_t op, const struct error *error)
 {
     if (t->submission && error)
-        op_refuse(&t->submission->ops[op], error);
+        op_refuse(&t->submission->ops[t->plan.first + op], error);
     answer(t, false, NULL);
     end(t);
-}
-
-static void arrive(struct transaction *t)
-{
-    for (size_t i = 0; i < t->rows.arrival_count; i++)
-        presence_add(t->engine->presence, t->rows.arrivals[i].table, t->rows.arrivals[i].rowid);
 }
 
 /* ---- entries ---- */
@@ -145,32 +142,23 @@ static void added(struct part *part, bool ok)
     part->state = PART_SENT;
 }
 
-static size_t entry_bytes(const struct transaction *t, const struct part *part)
+static size_t entry_bytes(const struct part *part)
 {
-    return t->rows.bytes[part->database] + (size_t)t->rows.ops[part->database] * OP_HEAD_BYTES + ENTRY_HEAD_BYTES;
+    return planned_for(part)->ops.len + ENTRY_HEAD_BYTES;
 }
 
-static bool put_ops(const struct transaction *t, const struct part *part, struct buffer *body)
+static bool put_ops(const struct part *part, struct buffer *body)
 {
-    const struct submission *submission = t->submission;
-    bool ok = true;
-    for (uint32_t i = 0; ok && i < submission->count; i++) {
-        const struct op *op = &submission->ops[i];
-        if (t->engine->schema->tables[op->table].database == part->database)
-            ok = wire_put_op(body, op->table, op->same_is_fine ? WIRE_FLAG_SAME_IS_FINE : 0,
-                             submission->rows.bytes + op->row_at, op->row_len);
-    }
-    return ok;
+    return buffer_put(body, planned_for(part)->ops.bytes, planned_for(part)->ops.len);
 }
 
-/* Which of the submission's operations is number `op` on this part's shard. */
+/* Which of the submission's operations number `op` on this part's shard comes from. */
 static struct op *op_of(const struct part *part, uint32_t op)
 {
     const struct transaction *t = part->transaction;
-    for (uint32_t i = 0; i < t->submission->count; i++)
-        if (t->engine->schema->tables[t->submission->ops[i].table].database == part->database && op-- == 0)
-            return &t->submission->ops[i];
-    panic("an answer about an operation that was not sent");
+    if (op >= planned_for(part)->count)
+        panic("an answer about an operation that was not sent");
+    return &t->submission->ops[t->plan.first + planned_for(part)->op_of[op]];
 }
 
 /* ---- after the decision ---- */
@@ -187,7 +175,7 @@ static void resolved(struct transaction *t)
         end(t);
         return;
     }
-    arrive(t);
+    plan_tell_presence(&t->plan);
     locks_release(t->engine->locks, &t->owner);
     t->forgetting = true;
     added(t->home, wire_put_forget(room(t->home, ENTRY_HEAD_BYTES), t->id));
@@ -225,9 +213,9 @@ static void prepare_settled(struct part *part, uint32_t op, const struct error *
             if (&t->parts[i] != t->home)
                 names[count++] = t->engine->schema->databases[t->parts[i].database].name;
         t->state = DECIDING;
-        struct buffer *body = room(t->home, entry_bytes(t, t->home));
+        struct buffer *body = room(t->home, entry_bytes(t->home));
         added(t->home,
-              wire_put_decide(body, t->id, names, count, t->rows.ops[t->home->database]) && put_ops(t, t->home, body));
+              wire_put_decide(body, t->id, names, count, planned_for(t->home)->count) && put_ops(t->home, body));
         return;
     }
     answer(t, false, NULL);
@@ -266,7 +254,7 @@ static void group_settled(struct part *part, uint32_t op, const struct error *er
     if (error && t->submission)
         op_refuse(op_of(part, op), error);
     if (!error)
-        arrive(t);
+        plan_tell_presence(&t->plan);
     answer(t, !error, NULL);
     end(t);
 }
@@ -288,7 +276,8 @@ static void settled(struct batch_member *member, uint32_t op, const struct error
         resolve_settled(part, error);
         return;
     case LOCKING:
-    case CHECKING:
+    case LOCKING_MORE:
+    case PLANNING:
         break;
     }
     panic("an outcome of a transaction that has sent nothing");
@@ -308,25 +297,13 @@ static void overdue(struct batch_member *member, const struct error *error)
 
 static const struct batch_member_kind member_kind = {same, settled, overdue};
 
-/* The time of a step, for each of its rows. */
-static void count_step(struct transaction *t, size_t histogram_at)
-{
-    for (uint16_t i = 0; i < t->part_count; i++) {
-        database_id d = t->parts[i].database;
-        char *metrics = (char *)&t->engine->metrics.databases[d];
-        histogram_add((struct histogram *)(void *)(metrics + histogram_at), t->engine->now_ns - t->step_ns,
-                      t->rows.ops[d]);
-    }
-    t->step_ns = t->engine->now_ns;
-}
-
 /* ---- sending ---- */
 
 /* A promise carries the rows and the whole lock set. */
 static void prepare(struct transaction *t)
 {
     struct buffer locks = {0};
-    bool ok = transaction_rows_locks(&t->rows, &locks);
+    bool ok = lockset_put(&t->plan.locks, &locks);
     const char *home = t->engine->schema->databases[t->home->database].name;
     t->state = PREPARING;
     t->commit = true;
@@ -335,9 +312,9 @@ static void prepare(struct transaction *t)
         struct part *part = &t->parts[i];
         if (part == t->home)
             continue;
-        struct buffer *body = room(part, entry_bytes(t, part) + locks.len);
-        added(part, ok && wire_put_prepare(body, t->id, home, locks.bytes, locks.len, t->rows.ops[part->database]) &&
-                        put_ops(t, part, body));
+        struct buffer *body = room(part, entry_bytes(part) + locks.len);
+        added(part, ok && wire_put_prepare(body, t->id, home, locks.bytes, locks.len, planned_for(part)->count) &&
+                        put_ops(part, body));
     }
     buffer_release(&locks);
 }
@@ -346,121 +323,187 @@ static void group(struct transaction *t)
 {
     struct part *part = &t->parts[0];
     t->state = GROUPED;
-    struct buffer *body = room(part, entry_bytes(t, part));
-    added(part, wire_put_group(body, t->rows.ops[part->database]) && put_ops(t, part, body));
+    struct buffer *body = room(part, entry_bytes(part));
+    added(part, wire_put_group(body, planned_for(part)->count) && put_ops(part, body));
 }
 
-/* ---- checking ---- */
-
-static bool brings(struct checker *checker, const struct schema_reference *reference, const struct value *child)
+/* The home is where most is done: what is prepared is written twice. */
+static bool place(struct transaction *t, struct error *error)
 {
-    struct transaction *t = of_checker(checker);
-    return transaction_rows_bring(&t->rows, t->engine, t->submission, reference, child);
-}
-
-static void refuse_missing(struct transaction *t)
-{
-    struct checker *checker = &t->checker;
-    struct engine *engine = t->engine;
-    references_sort(checker);
-    for (uint32_t i = 0, to; i < checker->missing_count; i = to) {
-        struct op *op = &t->submission->ops[checker->missing[i].op];
-        struct error error;
-        for (to = i + 1; to < checker->missing_count && checker->missing[to].op == checker->missing[i].op;)
-            to++;
-        if (row_read(&engine->schema->tables[op->table], t->submission->rows.bytes + op->row_at, op->row_len,
-                     engine->values, &error))
-            references_refusal(engine, op->table, engine->values, &checker->missing[i], to - i, &error);
-        op_refuse(op, &error);
+    const struct schema *schema = t->engine->schema;
+    for (database_id d = 0; d < schema->database_count; d++) {
+        if (!t->plan.parts[d].count)
+            continue;
+        struct part *part = &t->parts[t->part_count++];
+        *part = (struct part){.member.kind = &member_kind, .transaction = t, .database = d};
+        if (!t->home || t->plan.parts[d].count > planned_for(t->home)->count)
+            t->home = part;
+        size_t locks = t->plan.locks.count * LOCK_BYTES;
+        if (entry_bytes(part) + locks > LIMIT_BATCH_BYTES_MAX || t->plan.parts[d].count > LIMIT_BATCH_ROWS_MAX)
+            return error_set(error, ERROR_TOO_LARGE,
+                             "a transaction of %u rows and %zu bytes in database %s: at most %d rows and %d bytes",
+                             t->plan.parts[d].count, entry_bytes(part) + locks, schema->databases[d].name,
+                             LIMIT_BATCH_ROWS_MAX, LIMIT_BATCH_BYTES_MAX);
     }
-    refuse(t, 0, NULL);
+    return true;
 }
 
-static void checked(struct checker *checker)
+/* ---- planning ---- */
+
+static struct engine_database_metrics *metrics_of(const struct transaction *t)
 {
-    struct transaction *t = of_checker(checker);
-    count_step(t, offsetof(struct engine_database_metrics, check));
-    if (checker->missing_count)
-        refuse_missing(t);
-    else if (checker->failed)
-        refuse(t, 0, checker->error);
+    table_id table = t->submission->ops[t->plan.first].table;
+    return &t->engine->metrics.databases[t->engine->schema->tables[table].database];
+}
+
+static void planned(struct transaction *t)
+{
+    struct error error;
+    locks_settle(&t->owner);
+    histogram_add(&metrics_of(t)->check, t->engine->now_ns - t->step_ns, t->plan.count);
+    if (!place(t, &error))
+        refuse(t, 0, &error);
     else if (t->part_count == 1)
         group(t);
     else
         prepare(t);
 }
 
+static void refuse_planned(struct transaction *t)
+{
+    for (const struct plan_refusal *refusal = t->plan.refusals; refusal; refusal = refusal->next)
+        op_refuse(&t->submission->ops[t->plan.first + refusal->op], &refusal->error);
+    refuse(t, 0, NULL);
+}
+
+static void go_on(struct transaction *t);
+
+/* All that was wanted is held. */
+static void locked(struct transaction *t)
+{
+    lockset_held(&t->plan.locks);
+    if (t->plan.facts.wanted == 0) {
+        go_on(t);
+        return;
+    }
+    t->state = PLANNING;
+    facts_ask(&t->plan.facts);
+}
+
+static void go_on(struct transaction *t)
+{
+    struct error error;
+    switch (plan_round(&t->plan)) {
+    case PLAN_DONE:
+        planned(t);
+        return;
+    case PLAN_REFUSED:
+        refuse_planned(t);
+        return;
+    case PLAN_MORE:
+        break;
+    }
+    t->state = LOCKING_MORE;
+    if (!locks_take_more(t->engine->locks, &t->owner, t->plan.locks.wants, &t->plan.locks.want_count)) {
+        error_set(&error, ERROR_INTERNAL, "out of memory");
+        refuse(t, 0, &error);
+    } else if (t->owner.waiting == 0)
+        locked(t);
+}
+
+static void told(struct facts *facts, const struct error *error)
+{
+    struct transaction *t = of_facts(facts);
+    if (t->owner.wounded)
+        return; /* it begins anew in a moment */
+    if (error)
+        refuse(t, 0, error);
+    else
+        go_on(t);
+}
+
+/* What was noted while nothing was locked has to be asked under the locks: it stays noted. */
+static void lock_first(struct transaction *t)
+{
+    struct error error;
+    t->state = LOCKING;
+    t->owner.plans = true;
+    if (!locks_take(t->engine->locks, &t->owner, t->plan.locks.wants, &t->plan.locks.want_count)) {
+        error_set(&error, ERROR_INTERNAL, "out of memory");
+        refuse(t, 0, &error);
+    } else if (t->owner.waiting == 0)
+        locked(t);
+}
+
 static void granted(struct lock_owner *owner)
 {
     struct transaction *t = (struct transaction *)(void *)owner;
-    struct engine *engine = t->engine;
-    struct error error;
-    count_step(t, offsetof(struct engine_database_metrics, wait));
-    t->state = CHECKING;
-    t->checker.pending = 1; /* until all rows have been looked at */
-    for (uint32_t i = 0; i < t->submission->count; i++) {
-        const struct op *op = &t->submission->ops[i];
-        if (!engine->schema->tables[op->table].reference_count)
-            continue;
-        if (!row_read(&engine->schema->tables[op->table], t->submission->rows.bytes + op->row_at, op->row_len,
-                      engine->values, &error))
-            panic("a row that was read before cannot be read: %s", error.text);
-        references_row(engine->references, &t->checker, op->table, engine->values, i);
+    if (owner->wounded) {
+        plan_forget(&t->plan);
+        lock_first(t);
+        return;
     }
-    if (--t->checker.pending == 0)
-        checked(&t->checker);
+    if (t->state == LOCKING) {
+        histogram_add(&metrics_of(t)->wait, t->engine->now_ns - t->step_ns, t->plan.count);
+        t->step_ns = t->engine->now_ns;
+    }
+    locked(t);
 }
 
 /* ---- beginning ---- */
 
-/* The home is where most is done: what is prepared is written twice. */
-static bool place(struct transaction *t, struct error *error)
+/* Inserts get their keys and DEFAULTs now and once; an upsert only the key that it does not give, see plan.c. */
+static bool complete(struct transaction *t, uint32_t i, struct error *error)
 {
-    const struct schema *schema = t->engine->schema;
-    size_t locks = t->rows.want_count * 9;
-    for (database_id d = 0; d < schema->database_count; d++) {
-        if (!t->rows.ops[d])
-            continue;
-        struct part *part = &t->parts[t->part_count++];
-        *part = (struct part){.member.kind = &member_kind, .transaction = t, .database = d};
-        if (!t->home || t->rows.ops[d] > t->rows.ops[t->home->database])
-            t->home = part;
-        if (t->rows.ops[d] > LIMIT_BATCH_ROWS_MAX || entry_bytes(t, part) + locks > LIMIT_BATCH_BYTES_MAX)
-            return error_set(error, ERROR_TOO_LARGE,
-                             "a transaction of %u rows and %zu bytes in database %s: at most %d rows and %d bytes",
-                             t->rows.ops[d], entry_bytes(t, part) + locks, schema->databases[d].name,
-                             LIMIT_BATCH_ROWS_MAX, LIMIT_BATCH_BYTES_MAX);
-    }
-    return true;
+    struct engine *engine = t->engine;
+    struct op *op = &t->submission->ops[t->plan.first + i];
+    const struct schema_table *table = &engine->schema->tables[op->table];
+    struct assigned assigned;
+    if (op->kind == OP_UPSERT) {
+        if (!row_read(table, t->submission->rows.bytes + op->row_at, op->row_len, engine->values, error))
+            return false;
+        if (table->rowid_column == SCHEMA_NONE || (engine->values[table->rowid_column].type != VALUE_NULL &&
+                                                   engine->values[table->rowid_column].type != VALUE_ABSENT))
+            return true;
+    } else if (op->kind != OP_INSERT)
+        return true;
+    return task_read_row(engine, t->submission, op, &assigned, error);
 }
 
-void transaction_begin(struct engine *engine, struct submission *submission)
+static bool is_nothing_wanted(const struct transaction *t)
 {
-    uint32_t op = 0;
+    return t->plan.locks.want_count == 0 && t->plan.facts.wanted == 0;
+}
+
+void transaction_begin(struct engine *engine, struct submission *submission, uint32_t first, uint32_t count)
+{
     struct error error;
     struct transaction *t = calloc(1, sizeof *t);
-    if (!t)
+    if (!t || !plan_init(&t->plan, engine, submission, first, count, told))
         panic("out of memory for a transaction");
     t->engine = engine;
     t->submission = submission;
     t->begun_ns = t->step_ns = engine->now_ns;
-    t->checker = (struct checker){.checked = checked, .brings = brings};
     lock_owner_init(&t->owner, granted);
+    t->owner.age = ++engine->owners_begun;
     t->next = engine->transactions;
     if (t->next)
         t->next->before = t;
     engine->transactions = t;
-    if (submission->count > LIMIT_BATCH_ROWS_MAX) {
-        error_set(&error, ERROR_TOO_LARGE, "a transaction of %u rows: at most %d", submission->count,
-                  LIMIT_BATCH_ROWS_MAX);
+    if (count > LIMIT_BATCH_ROWS_MAX) {
+        error_set(&error, ERROR_TOO_LARGE, "a transaction of %u rows: at most %d", count, LIMIT_BATCH_ROWS_MAX);
         refuse(t, 0, &error);
-    } else if (!transaction_rows_read(engine, submission, &t->rows, &op, &error) || !place(t, &error)) {
-        refuse(t, op, &error);
-    } else if (!locks_take(engine->locks, &t->owner, t->rows.wants, &t->rows.want_count)) {
-        error_set(&error, ERROR_INTERNAL, "out of memory");
-        refuse(t, 0, &error);
-    } else if (t->owner.waiting == 0)
-        granted(&t->owner);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (!complete(t, i, &error)) {
+            refuse(t, i, &error);
+            return;
+        }
+    if (plan_round(&t->plan) == PLAN_REFUSED && is_nothing_wanted(t))
+        refuse_planned(t);
+    else
+        lock_first(t);
 }
 
 void transaction_tick(struct engine *engine)
@@ -470,7 +513,7 @@ void transaction_tick(struct engine *engine)
     error_set(&error, ERROR_UNAVAILABLE, "an earlier row with a key that this transaction needs has no outcome yet");
     for (struct transaction *t = engine->transactions, *next; t; t = next) {
         next = t->next;
-        if (t->state == LOCKING && engine->now_ns - t->begun_ns > waits) {
+        if ((t->state == LOCKING || t->state == LOCKING_MORE) && engine->now_ns - t->begun_ns > waits) {
             refuse(t, 0, &error);
             continue;
         }

@@ -4,18 +4,20 @@
  * On one shard: a group in one batch. On several: two-phase commit with presumed abort, decided by the home shard (the
  * one with most operations), so that nothing on the coordinator's disk decides anything:
  *
- *   LOCKING → CHECKING → PREPARING (on all but the home) → DECIDING (the home's commit is the commit of the whole;
- *   the user is answered) → RESOLVING (on the others) → locks fall; FORGET to the home
+ *   LOCKING → PLANNING ⇄ LOCKING_MORE → PREPARING (on all but the home) → DECIDING (the home's commit is the commit of
+ *   the whole; the user is answered) → RESOLVING (on the others) → locks fall; FORGET to the home
  *
- * References are checked once all locks are held, the transaction's own rows present. A failed or refused step before
- * the decision turns into RESOLVING with abort. Locks stay until every participant has resolved: an unreachable one is
- * asked again when it is back. Engine thread only. */
+ * PLANNING (plan.h) finds out what is to be written and which references have to hold; nothing has been sent until it
+ * is over, so a transaction that is in an older one's way begins again. A failed or refused step before the decision
+ * turns into RESOLVING with abort. Locks stay until every participant has resolved: an unreachable one is asked again
+ * when it is back. Engine thread only. */
 #ifndef SHEAF_TRANSACTION_H
 #define SHEAF_TRANSACTION_H
 
 #include "core.h"
 
-void transaction_begin(struct engine *engine, struct submission *submission);
+/* Operations [first, first + count) of a submission, as one. */
+void transaction_begin(struct engine *engine, struct submission *submission, uint32_t first, uint32_t count);
 
 /* Sends again what a shard could not take, answers those that waited too long. */
 void transaction_tick(struct engine *engine);

@@ -85,7 +85,7 @@ static bool ask_first_row(struct cycle *cycle, table_id id, const struct value *
     struct error error = {0};
     bool fine = false;
 
-    if (!wire_put_scan(&query.ask, id, 1, after, after ? 1 : 0)) {
+    if (!wire_put_scan(&query.ask, id, 1, after, after ? 1 : 0, NULL, 0)) {
         error_set(&error, ERROR_INTERNAL, "out of memory");
     } else if (!engine_ask_and_wait(cycle->run->options->engine, &query)) {
         error = query.error;

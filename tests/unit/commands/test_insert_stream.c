@@ -81,7 +81,7 @@ static void judge(struct submission *submission)
 
         op->result = verdict == 's' ? OP_SAME : verdict == 'r' ? OP_REFUSED : OP_DONE;
         op->key_assigned = verdict == 'k';
-        op->key = 42;
+        op->rowid = 42;
         if (op->result == OP_REFUSED) {
             op->error = malloc(sizeof *op->error);
             error_set(op->error, ERROR_CHECK, "not so");

@@ -448,7 +448,7 @@ const char *shard_scan(struct shard *shard, table_id table, uint32_t limit, cons
     char blobs[8][64];
     struct buffer message = {0};
     unsigned count = after ? parse_values(after, after + strlen(after), values, blobs) : 0;
-    assert_true(wire_put_scan(&message, table, limit, values, count));
+    assert_true(wire_put_scan(&message, table, limit, values, count, NULL, 0));
     struct cursor body = cursor_over(message.bytes, message.len);
     struct wire_scan ask;
     struct wire_scan_answer answer;

@@ -134,18 +134,33 @@ static const uint8_t row[] = {0x92, 0x01, 0xa1, 'x'};
 static bool put_write(struct buffer *out)
 {
     const char *const participants[] = {"one", "two"};
-    return wire_put_write(out, 300, 6) && wire_put_op(out, 1, WIRE_FLAG_SAME_IS_FINE, row, sizeof row) &&
-           wire_put_group(out, 2) && wire_put_op(out, 0, 0, row, sizeof row) &&
+    static const uint8_t key[] = {0x91, 0x07};
+    return wire_put_write(out, 300, 8) && wire_put_update(out, 1, 0, key, sizeof key, row, sizeof row) &&
+           wire_put_delete(out, 1, 0, key, sizeof key) &&
+           wire_put_op(out, 1, WIRE_FLAG_SAME_IS_FINE, row, sizeof row) && wire_put_group(out, 3) &&
+           wire_put_op(out, 0, 0, row, sizeof row) && wire_put_update(out, 0, 0, key, sizeof key, row, sizeof row) &&
            wire_put_op(out, 0, 0, row, sizeof row) && wire_put_prepare(out, 5, "one", (const uint8_t *)"lk", 2, 1) &&
            wire_put_op(out, 999, 0, row, sizeof row) && wire_put_decide(out, 6, participants, 2, 1) &&
            wire_put_op(out, 1, 0, row, sizeof row) && wire_put_resolve(out, 7, true) && wire_put_forget(out, 8);
+}
+
+static bool again_op(const struct wire_op *op, struct buffer *out)
+{
+    switch (op->kind) {
+    case WIRE_ENTRY_UPDATE:
+        return wire_put_update(out, op->table, op->flags, op->key, op->key_len, op->row, op->row_len);
+    case WIRE_ENTRY_DELETE:
+        return wire_put_delete(out, op->table, op->flags, op->key, op->key_len);
+    default:
+        return wire_put_op(out, op->table, op->flags, op->row, op->row_len);
+    }
 }
 
 static bool again_ops(struct cursor ops, uint32_t count, struct buffer *out)
 {
     struct wire_op op;
     for (uint32_t i = 0; i < count; i++)
-        if (!wire_get_op(&ops, &op, &error) || !wire_put_op(out, op.table, op.flags, op.row, op.row_len))
+        if (!wire_get_op(&ops, &op, &error) || !again_op(&op, out))
             return false;
     return true;
 }
@@ -169,7 +184,9 @@ static bool again_entry(const struct wire_entry *entry, struct buffer *out)
     char home[LIMIT_NAME_BYTES_MAX + 1] = "";
     switch (entry->kind) {
     case WIRE_ENTRY_INSERT:
-        return wire_put_op(out, entry->op.table, entry->op.flags, entry->op.row, entry->op.row_len);
+    case WIRE_ENTRY_UPDATE:
+    case WIRE_ENTRY_DELETE:
+        return again_op(&entry->op, out);
     case WIRE_ENTRY_GROUP:
         return wire_put_group(out, entry->op_count) && again_ops(entry->ops, entry->op_count, out);
     case WIRE_ENTRY_PREPARE:
@@ -300,7 +317,7 @@ static bool again_keys_answer(struct cursor *in, struct buffer *out)
 static bool put_scan(struct buffer *out)
 {
     const struct value after[] = {value_integer(1), value_text("k", 1)};
-    return wire_put_scan(out, 1, 1000, after, 2);
+    return wire_put_scan(out, 1, 1000, after, 2, NULL, 0);
 }
 
 static bool again_scan(struct cursor *in, struct buffer *out)
@@ -311,7 +328,7 @@ static bool again_scan(struct cursor *in, struct buffer *out)
         return false;
     for (uint32_t i = 0; i < got.after_count; i++)
         assert_true(cursor_value(&got.after, &after[i]));
-    return wire_put_scan(out, got.table, got.limit, after, got.after_count);
+    return wire_put_scan(out, got.table, got.limit, after, got.after_count, NULL, 0);
 }
 
 static bool put_scan_answer(struct buffer *out)
