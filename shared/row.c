@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "row.h"
 
-#include <string.h>
-
 #include "pack.h"
+
+#include <endian.h>
+#include <string.h>
 
 #define SHORTCUT_DIGITS_MAX 15u
 
@@ -63,6 +64,7 @@ struct value row_text_value(const struct schema_column *column, const char *text
     return value_text(text, len);
 }
 
+/* A bijection that spreads every bit over all of them. */
 static uint64_t mixed(uint64_t a)
 {
     a = (a ^ a >> 32) * 0xd6e8feb86659fd93u;
@@ -70,18 +72,21 @@ static uint64_t mixed(uint64_t a)
     return a ^ a >> 32;
 }
 
+/* Two lanes that take in each word differently: what one does not tell apart, the other still does. */
 struct row_tag row_tag(const uint8_t *row, size_t len)
 {
-    uint64_t one = 0x9e3779b97f4a7c15u ^ len, other = 0xc2b2ae3d27d4eb4fu + len;
+    /* mixed before the first word: else a length and a word could make up for one another */
+    uint64_t one = mixed(0x9e3779b97f4a7c15u ^ len), other = mixed(0xc2b2ae3d27d4eb4fu + len);
     struct row_tag tag;
     for (size_t at = 0; at < len; at += 8) {
         uint64_t word = 0;
         memcpy(&word, row + at, len - at < 8 ? len - at : 8);
+        word = le64toh(word);
         one = mixed(one ^ word);
         other = mixed(other + word) * 0x9fb21c651e98df25u;
     }
-    one = mixed(one);
-    other = mixed(other);
+    one = htole64(mixed(one));
+    other = htole64(mixed(other));
     memcpy(tag.bytes, &one, sizeof one);
     memcpy(tag.bytes + sizeof one, &other, sizeof other);
     return tag;

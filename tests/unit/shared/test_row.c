@@ -162,6 +162,107 @@ static void a_rowid_has_a_name_that_is_no_column(void **state)
     assert_null(sql_rowid_name(&schema->tables[4]));
 }
 
+/* ---- tags ---- */
+
+static const char *tag_text(const void *row, size_t len)
+{
+    static char text[2 * ROW_TAG_BYTES + 1];
+    struct row_tag tag = row_tag(row, len);
+    for (unsigned i = 0; i < ROW_TAG_BYTES; i++)
+        snprintf(text + 2 * i, 3, "%02x", tag.bytes[i]);
+    return text;
+}
+
+/* They are told to programs, which keep them: these never change. */
+static void a_tag_is_the_same_in_every_life(void **state)
+{
+    (void)state;
+    assert_string_equal(tag_text("", 0), "4f33088c8b58a43d38b801008ee6ff20");
+    assert_string_equal(tag_text("\x91\x01", 2), "1cc748ea39d6f9d95a181f403ee03fc4");
+    assert_string_equal(tag_text("\x92\xa3"
+                                 "Ann"
+                                 "\x1e\xc0\xc0",
+                                 8),
+                        "a0c45757f73c376c0f18109e3973a0ab");
+    assert_string_equal(tag_text("\x92\xb0"
+                                 "a row of one and"
+                                 "\xcb\x3f\xf0\0\0\0\0\0\0",
+                                 27),
+                        "2fee99bd9237099c72651cc3be6540c4");
+}
+
+static unsigned bits(uint64_t word)
+{
+    unsigned count = 0;
+    for (; word; word &= word - 1)
+        count++;
+    return count;
+}
+
+/* Of every bit that differs, each lane tells, about half of its bits turning. */
+static void each_bit_of_a_row_turns_half_of_both_lanes(void **state)
+{
+    (void)state;
+    unsigned turned[2] = {0, 0}, trials = 0;
+    for (size_t len = 1; len <= 40; len++) {
+        uint8_t row[40];
+        for (size_t i = 0; i < len; i++)
+            row[i] = (uint8_t)(i * len);
+        struct row_tag was = row_tag(row, len);
+        for (size_t bit = 0; bit < 8 * len; bit++, trials++) {
+            row[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            struct row_tag is = row_tag(row, len);
+            row[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            for (unsigned lane = 0; lane < 2; lane++) {
+                uint64_t a, b;
+                memcpy(&a, was.bytes + 8 * lane, 8);
+                memcpy(&b, is.bytes + 8 * lane, 8);
+                assert_in_range(bits(a ^ b), 8, 56);
+                turned[lane] += bits(a ^ b);
+            }
+        }
+    }
+    assert_in_range(turned[0], 31 * trials, 33 * trials);
+    assert_in_range(turned[1], 31 * trials, 33 * trials);
+}
+
+static int compare_words(const void *a, const void *b)
+{
+    return memcmp(a, b, 8);
+}
+
+static void keep_lanes(uint64_t *one, uint64_t *other, size_t at, const uint8_t *row, size_t len)
+{
+    struct row_tag tag = row_tag(row, len);
+    memcpy(&one[at], tag.bytes, 8);
+    memcpy(&other[at], tag.bytes + 8, 8);
+}
+
+/* Short rows, zeros of every length, words that change places: no lane of any two is the same. */
+static void no_lane_of_two_rows_is_the_same(void **state)
+{
+    (void)state;
+    enum { SHORT = 65536, ZEROS = 64, PAIRS = 256 };
+    static uint64_t lanes[2][SHORT + ZEROS + PAIRS];
+    static const uint8_t zeros[3 + ZEROS];
+    size_t count = 0;
+    for (unsigned i = 0; i < SHORT; i++)
+        keep_lanes(lanes[0], lanes[1], count++, (const uint8_t[]){(uint8_t)i, (uint8_t)(i >> 8)}, 2);
+    for (size_t len = 3; len < 3 + ZEROS; len++)
+        keep_lanes(lanes[0], lanes[1], count++, zeros, len);
+    for (uint8_t i = 1; i < 16; i++)
+        for (uint8_t j = 0; j < 16; j++) {
+            uint8_t row[16] = {i};
+            row[8] = j;
+            keep_lanes(lanes[0], lanes[1], count++, row, sizeof row);
+        }
+    for (unsigned lane = 0; lane < 2; lane++) {
+        qsort(lanes[lane], count, 8, compare_words);
+        for (size_t i = 1; i < count; i++)
+            assert_true(lanes[lane][i - 1] != lanes[lane][i]);
+    }
+}
+
 static int load_schema(void **state)
 {
     (void)state;
@@ -187,6 +288,9 @@ int main(void)
         cmocka_unit_test(the_shortcut_for_integers_stores_what_sqlite_would_store),
         cmocka_unit_test(a_name_is_quoted_whatever_it_holds),
         cmocka_unit_test(a_rowid_has_a_name_that_is_no_column),
+        cmocka_unit_test(a_tag_is_the_same_in_every_life),
+        cmocka_unit_test(each_bit_of_a_row_turns_half_of_both_lanes),
+        cmocka_unit_test(no_lane_of_two_rows_is_the_same),
     };
     return cmocka_run_group_tests(tests, load_schema, free_schema);
 }
