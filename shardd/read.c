@@ -224,31 +224,11 @@ static bool put_scan(struct buffer *sql, const struct schema_table *table, const
            put_key_columns(sql, table, key, ",");
 }
 
-static struct value column_value(sqlite3_stmt *row, int column)
-{
-    switch (sqlite3_column_type(row, column)) {
-    case SQLITE_INTEGER:
-        return value_integer(sqlite3_column_int64(row, column));
-    case SQLITE_FLOAT:
-        return value_real(sqlite3_column_double(row, column));
-    case SQLITE_TEXT: {
-        const char *text = (const char *)sqlite3_column_text(row, column);
-        return value_text(text, (size_t)sqlite3_column_bytes(row, column));
-    }
-    case SQLITE_BLOB: {
-        const void *blob = sqlite3_column_blob(row, column);
-        return value_blob(blob, (size_t)sqlite3_column_bytes(row, column));
-    }
-    default:
-        return value_null();
-    }
-}
-
 bool read_put_row(const struct schema_table *table, sqlite3_stmt *row, struct buffer *answer)
 {
     bool ok = pack_array(answer, table->column_count);
     for (uint16_t i = 0; ok && i < table->column_count; i++) {
-        struct value value = column_value(row, i);
+        struct value value = insert_stored(row, i);
         ok = pack_value(answer, &value);
     }
     return ok;
@@ -260,12 +240,12 @@ static bool put_next(const struct schema_table *table, const struct schema_key *
     buffer_clear(next);
     struct value value;
     if (!key) {
-        value = column_value(row, table->column_count);
+        value = insert_stored(row, table->column_count);
         return pack_array(next, 1) && pack_value(next, &value);
     }
     bool ok = pack_array(next, key->column_count);
     for (uint16_t i = 0; ok && i < key->column_count; i++) {
-        value = column_value(row, key->columns[i]);
+        value = insert_stored(row, key->columns[i]);
         ok = pack_value(next, &value);
     }
     return ok;

@@ -2,6 +2,7 @@
 #include "change.h"
 
 #include "insert.h"
+#include "insert_explain.h"
 #include "limits.h"
 #include "sql_name.h"
 
@@ -62,21 +63,27 @@ void change_free(struct change *change)
 
 /* ---- statements ---- */
 
-bool change_put_where(struct buffer *sql, const struct schema_table *table)
+/* "id" = ? COLLATE …, its values to be bound in the key's order. */
+static bool put_identity(struct buffer *sql, const struct schema_table *table)
 {
     if (table->primary_key == SCHEMA_NONE) {
         const char *rowid = sql_rowid_name(table);
-        return rowid && buffer_put_text(sql, " WHERE ") && sql_put_name(sql, rowid) && buffer_put_text(sql, " = ?");
+        return rowid && sql_put_name(sql, rowid) && buffer_put_text(sql, " = ?");
     }
     const struct schema_key *key = &table->keys[table->primary_key];
     bool ok = true;
     for (uint16_t i = 0; ok && i < key->column_count; i++) {
-        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && sql_put_name(sql, table->columns[key->columns[i]].name) &&
+        ok = (!i || buffer_put_text(sql, " AND ")) && sql_put_name(sql, table->columns[key->columns[i]].name) &&
              buffer_put_text(sql, " = ?");
         if (ok && !key->rowid)
             ok = buffer_format(sql, " COLLATE %s", sql_collation_name(key->collations[i]));
     }
     return ok;
+}
+
+bool change_put_where(struct buffer *sql, const struct schema_table *table)
+{
+    return buffer_put_text(sql, " WHERE ") && put_identity(sql, table);
 }
 
 static bool put_update(struct buffer *sql, const struct schema_table *table, const struct value *values)
@@ -143,7 +150,7 @@ static sqlite3_stmt *delete_statement(struct change *change, table_id id, struct
     return *statement;
 }
 
-/* ---- one row ---- */
+/* ---- what is given ---- */
 
 static bool read_key(struct change *change, const struct schema_table *table, const uint8_t *key, size_t len,
                      uint32_t *ret_count, struct error *error)
@@ -159,7 +166,6 @@ static bool read_key(struct change *change, const struct schema_table *table, co
 /* What SQLite would not refuse by itself, or not in these words. */
 static bool may_be_given(const struct schema_table *table, const struct value *values, struct error *error)
 {
-    bool rowid_key = table->primary_key != SCHEMA_NONE && table->keys[table->primary_key].rowid;
     uint16_t given = 0;
     for (uint16_t c = 0; c < table->column_count; c++) {
         const struct schema_column *column = &table->columns[c];
@@ -172,45 +178,119 @@ static bool may_be_given(const struct schema_table *table, const struct value *v
             return error_about(error, table->name, column->name);
         }
         if (values[c].type == VALUE_NULL && column->key_position) {
-            error_set(error, rowid_key ? ERROR_TYPE : ERROR_NOT_NULL,
-                      "%s.%s is part of the primary key and may not be NULL", table->name, column->name);
+            error_set(error, ERROR_NOT_NULL, "%s.%s is part of the primary key and may not be NULL", table->name,
+                      column->name);
             return error_about(error, table->name, column->name);
         }
     }
     return given > 0 || error_set(error, ERROR_PARSE, "%s: a change that changes no column", table->name);
 }
 
-static enum change_result refused(struct change *change, table_id id, int result, struct error *error)
+static int bind_key(struct change *change, sqlite3_stmt *statement, int position, uint32_t key_count)
 {
-    insert_explain(change->connection, change->schema, id, result, error);
-    switch (result & 0xff) {
-    case SQLITE_CONSTRAINT:
-    case SQLITE_MISMATCH:
-    case SQLITE_TOOBIG:
-    case SQLITE_ERROR: /* an expression of the schema that fails for this row, such as an integer overflow */
-        return CHANGE_REFUSED;
-    default:
-        return CHANGE_FAILED;
-    }
+    int result = SQLITE_OK;
+    for (uint32_t i = 0; result == SQLITE_OK && i < key_count; i++)
+        result = insert_bind(statement, position++, &change->key[i]);
+    return result;
 }
 
+/* ---- what was refused: rare enough to prepare for it each time ---- */
+
+/* Stands at the row with the key, every column of it in order; NULL when there is none or it cannot be told. */
+static sqlite3_stmt *row_at(struct change *change, table_id id, uint32_t key_count)
+{
+    const struct schema_table *table = &change->schema->tables[id];
+    struct buffer sql = {0};
+    bool put = buffer_put_text(&sql, "SELECT ");
+    for (uint16_t c = 0; put && c < table->column_count; c++)
+        put = (!c || buffer_put(&sql, ",", 1)) && sql_put_name(&sql, table->columns[c].name);
+    put =
+        put && buffer_put_text(&sql, " FROM main.") && sql_put_name(&sql, table->name) && change_put_where(&sql, table);
+    sqlite3_stmt *row = prepare(change, &sql, put, NULL);
+    if (row && bind_key(change, row, 1, key_count) == SQLITE_OK && sqlite3_step(row) == SQLITE_ROW)
+        return row;
+    sqlite3_finalize(row);
+    return NULL;
+}
+
+/* The columns that the change leaves alone take what is stored; views into `row`. Generated ones follow the others and
+ * stay ABSENT. */
+static void fill_in(const struct schema_table *table, sqlite3_stmt *row, struct value *values)
+{
+    for (uint16_t c = 0; c < table->column_count; c++)
+        if (values[c].type == VALUE_ABSENT && !table->columns[c].generated)
+            values[c] = insert_stored(row, c);
+}
+
+static bool put_taken(struct buffer *sql, const struct schema_table *table, const struct schema_key *key)
+{
+    bool ok = buffer_put_text(sql, "SELECT 1 FROM main.") && sql_put_name(sql, table->name);
+    for (uint16_t i = 0; ok && i < key->column_count; i++)
+        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && sql_put_name(sql, table->columns[key->columns[i]].name) &&
+             buffer_format(sql, " = ? COLLATE %s", sql_collation_name(key->collations[i]));
+    return ok && buffer_put_text(sql, " AND NOT (") && put_identity(sql, table) && buffer_put(sql, ")", 1);
+}
+
+/* Whether another row has this key's values; false too where that cannot be told (an expression, a partial index). */
+static bool is_taken(struct change *change, table_id id, const struct schema_key *key, uint32_t key_count)
+{
+    const struct schema_table *table = &change->schema->tables[id];
+    struct buffer sql = {0};
+    if (key->expression || key->partial)
+        return false;
+    for (uint16_t i = 0; i < key->column_count; i++)
+        if (change->values[key->columns[i]].type == VALUE_ABSENT)
+            return false;
+    sqlite3_stmt *look = prepare(change, &sql, put_taken(&sql, table, key), NULL);
+    int result = look ? SQLITE_OK : SQLITE_ERROR, position = 1;
+    for (uint16_t i = 0; result == SQLITE_OK && i < key->column_count; i++)
+        result = insert_bind(look, position++, &change->values[key->columns[i]]);
+    bool taken = result == SQLITE_OK && bind_key(change, look, position, key_count) == SQLITE_OK &&
+                 sqlite3_step(look) == SQLITE_ROW;
+    sqlite3_finalize(look);
+    return taken;
+}
+
+/* SQLite names the key that it happens to check first; an error names the first in declaration order (design 10). */
+static void name_first_key(struct change *change, table_id id, uint32_t key_count, struct error *error)
+{
+    const struct schema_table *table = &change->schema->tables[id];
+    sqlite3_stmt *row = row_at(change, id, key_count);
+    if (!row)
+        return;
+    fill_in(table, row, change->values);
+    for (uint16_t k = 0; k < table->key_count; k++)
+        if (is_taken(change, id, &table->keys[k], key_count)) {
+            insert_explain_unique(table, &table->keys[k], change->values, error);
+            break;
+        }
+    sqlite3_finalize(row);
+}
+
+/* ---- one row ---- */
+
+/* Binds the key from `position` on and runs the statement, unless `result` says that it has failed before. */
 static enum change_result run(struct change *change, table_id id, sqlite3_stmt *statement, int result, int position,
                               uint32_t key_count, struct error *error)
 {
-    const struct schema_table *table = &change->schema->tables[id];
     enum change_result outcome = CHANGE_DONE;
-    for (uint32_t i = 0; result == SQLITE_OK && i < key_count; i++)
-        result = insert_bind(statement, position++, &change->key[i]);
+    if (result == SQLITE_OK)
+        result = bind_key(change, statement, position, key_count);
     if (result == SQLITE_OK)
         result = sqlite3_step(statement);
     if (result != SQLITE_DONE) {
-        outcome = refused(change, id, sqlite3_extended_errcode(change->connection), error);
+        result = sqlite3_extended_errcode(change->connection);
+        insert_explain(change->connection, change->schema, id, result, error);
+        outcome = insert_is_environment(result) ? CHANGE_FAILED : CHANGE_REFUSED;
     } else if (sqlite3_changes(change->connection) != 1) {
-        error_set(error, ERROR_NOT_FOUND, "%s has no row with this key", table->name);
-        error_about(error, table->name, NULL);
+        const char *name = change->schema->tables[id].name;
+        error_set(error, ERROR_NOT_FOUND, "%s has no row with this key", name);
+        error_about(error, name, NULL);
         outcome = CHANGE_REFUSED;
     }
     sqlite3_reset(statement);
+    if (outcome == CHANGE_REFUSED && error->code == ERROR_UNIQUE)
+        name_first_key(change, id, key_count, error);
     sqlite3_clear_bindings(statement);
     return outcome;
 }

@@ -88,6 +88,26 @@ int insert_bind(sqlite3_stmt *statement, int position, const struct value *value
     return sqlite3_bind_null(statement, position);
 }
 
+struct value insert_stored(sqlite3_stmt *row, int column)
+{
+    switch (sqlite3_column_type(row, column)) {
+    case SQLITE_INTEGER:
+        return value_integer(sqlite3_column_int64(row, column));
+    case SQLITE_FLOAT:
+        return value_real(sqlite3_column_double(row, column));
+    case SQLITE_TEXT: {
+        const char *text = (const char *)sqlite3_column_text(row, column);
+        return value_text(text, (size_t)sqlite3_column_bytes(row, column));
+    }
+    case SQLITE_BLOB: {
+        const void *blob = sqlite3_column_blob(row, column);
+        return value_blob(blob, (size_t)sqlite3_column_bytes(row, column));
+    }
+    default:
+        return value_null();
+    }
+}
+
 /* ---- statements ---- */
 
 static bool put_insert(struct buffer *sql, const struct schema_table *table, const struct value *values)
@@ -170,26 +190,6 @@ static bool key_is_given(const struct schema_table *table, const struct value *v
     return true;
 }
 
-static struct value stored_value(sqlite3_stmt *row, int column)
-{
-    switch (sqlite3_column_type(row, column)) {
-    case SQLITE_INTEGER:
-        return value_integer(sqlite3_column_int64(row, column));
-    case SQLITE_FLOAT:
-        return value_real(sqlite3_column_double(row, column));
-    case SQLITE_TEXT: {
-        const char *text = (const char *)sqlite3_column_text(row, column);
-        return value_text(text, (size_t)sqlite3_column_bytes(row, column));
-    }
-    case SQLITE_BLOB: {
-        const void *blob = sqlite3_column_blob(row, column);
-        return value_blob(blob, (size_t)sqlite3_column_bytes(row, column));
-    }
-    default:
-        return value_null();
-    }
-}
-
 /* The given value is what is stored, once the column's affinity is applied. */
 static bool is_stored_so(struct insert *insert, const struct schema_column *column, const struct value *given,
                          const struct value *stored)
@@ -221,7 +221,7 @@ static int same_is_there(struct insert *insert, table_id id, struct error *error
         result = sqlite3_step(*stored);
     int same = result == SQLITE_ROW;
     for (uint16_t i = 0; same && i < table->column_count; i++) {
-        struct value there = stored_value(*stored, i);
+        struct value there = insert_stored(*stored, i);
         same = insert->values[i].type == VALUE_ABSENT || insert->values[i].filled ||
                is_stored_so(insert, &table->columns[i], &insert->values[i], &there);
     }
@@ -328,7 +328,7 @@ static bool null_in_key(const struct schema_table *table, const struct value *va
     return false;
 }
 
-static bool is_environment(int result)
+bool insert_is_environment(int result)
 {
     switch (result & 0xff) {
     case SQLITE_CONSTRAINT:
@@ -346,7 +346,7 @@ static enum insert_result refused(struct insert *insert, table_id id, int result
 {
     const struct schema_table *table = &insert->schema->tables[id];
     insert_explain(insert->connection, insert->schema, id, result, error);
-    if (is_environment(result))
+    if (insert_is_environment(result))
         return INSERT_FAILED;
     if (error->code != ERROR_UNIQUE)
         return INSERT_REFUSED;

@@ -42,4 +42,7 @@ void insert_explain(sqlite3 *connection, const struct schema *schema, table_id t
 /* Binds one value; the bytes must stay until the statement is reset. Returns SQLite's result code. */
 int insert_bind(sqlite3_stmt *statement, int position, const struct value *value);
 
+/* A column of the row that a statement stands at; its bytes live until the statement moves on. */
+struct value insert_stored(sqlite3_stmt *row, int column);
+
 #endif
