@@ -387,7 +387,7 @@ static bool skip_filters(struct cursor *body, const struct schema_table *table, 
 {
     uint32_t items, column;
     struct value value;
-    if (!cursor_array(body, &items) || items % 2)
+    if (!cursor_array(body, &items) || items % 2 || items / 2 > WIRE_FILTERS_MAX)
         return false;
     scan->filter_count = items / 2;
     scan->filters = *body;

@@ -307,9 +307,11 @@ bool wire_get_child(struct wire_children *children, int64_t *ret_rowid, const ui
 
 /* scan: [table, limit, [value…] after, [column, value…] filters]
  *                                        rows in key order (primary key, else rowid), after the given key (empty: from
- *                                        the start), with column = value for each filter, compared as in SQL
+ *                                        the start), with column = value for each filter (WIRE_FILTERS_MAX at most),
+ *                                        compared as in SQL
  * answer: [[row…], [value…] next]        rows in wire form, every column incl. generated; next is empty at the end
  * A page also ends at 4 MiB. */
+#define WIRE_FILTERS_MAX 256u /* SQLite's parser has its own limit on how deep an AND may be */
 struct wire_filter {
     uint16_t column;
     struct value value; /* NULL equals nothing, as in SQL */

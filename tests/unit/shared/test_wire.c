@@ -14,7 +14,8 @@
 #include <cmocka.h>
 
 static const char ddl[] = "CREATE TABLE a (id INTEGER PRIMARY KEY, x TEXT UNIQUE);\n"
-                          "CREATE TABLE b (k TEXT, n INTEGER, PRIMARY KEY (n, k));\n";
+                          "CREATE TABLE b (k TEXT, n INTEGER, PRIMARY KEY (n, k));\n"
+                          "CREATE TABLE c (x, y, FOREIGN KEY (x, y) REFERENCES b (n, k));\n";
 static struct schema *schema;
 static struct error error;
 
@@ -320,15 +321,29 @@ static bool put_scan(struct buffer *out)
     return wire_put_scan(out, 1, 1000, after, 2, NULL, 0);
 }
 
+static bool put_filtered_scan(struct buffer *out)
+{
+    const struct wire_filter filters[] = {{0, value_text("k", 1)}, {1, value_null()}, {1, value_real(1.5)}};
+    return wire_put_scan(out, 1, 1, NULL, 0, filters, 3);
+}
+
 static bool again_scan(struct cursor *in, struct buffer *out)
 {
     struct wire_scan got;
     struct value after[64];
+    struct wire_filter filters[WIRE_FILTERS_MAX];
     if (!wire_get_scan(in, schema, &got, &error) || got.after_count > 64)
         return false;
     for (uint32_t i = 0; i < got.after_count; i++)
         assert_true(cursor_value(&got.after, &after[i]));
-    return wire_put_scan(out, got.table, got.limit, after, got.after_count, NULL, 0);
+    assert_in_range(got.filter_count, 0, WIRE_FILTERS_MAX);
+    for (uint32_t i = 0; i < got.filter_count; i++) {
+        uint32_t column;
+        assert_true(cursor_uint32(&got.filters, &column) && cursor_value(&got.filters, &filters[i].value));
+        assert_in_range(column, 0, schema->tables[got.table].column_count - 1);
+        filters[i].column = (uint16_t)column;
+    }
+    return wire_put_scan(out, got.table, got.limit, after, got.after_count, filters, got.filter_count);
 }
 
 static bool put_scan_answer(struct buffer *out)
@@ -353,6 +368,102 @@ static bool again_scan_answer(struct cursor *in, struct buffer *out)
         struct value value;
         assert_true(cursor_value(&got.next, &value));
         ok = pack_value(out, &value);
+    }
+    return ok;
+}
+
+static bool put_read(struct buffer *out)
+{
+    return wire_put_read(out, 1, 2, 4) && pack_int(out, 1) && pack_text(out, "k", 1) && pack_int(out, 300) &&
+           pack_text(out, "l", 1);
+}
+
+static bool again_read(struct cursor *in, struct buffer *out)
+{
+    struct wire_read got;
+    if (!wire_get_read(in, schema, &got, &error))
+        return false;
+    uint32_t values = got.count * wire_key_columns(&schema->tables[got.table]);
+    bool ok = wire_put_read(out, got.table, got.count, values);
+    for (uint32_t i = 0; ok && i < values; i++) {
+        struct value value;
+        assert_true(cursor_value(&got.values, &value));
+        ok = pack_value(out, &value);
+    }
+    return ok;
+}
+
+static bool put_read_answer(struct buffer *out)
+{
+    const struct value none = value_null();
+    return pack_array(out, 1) && pack_array(out, 3) && pack_raw(out, row, sizeof row) && pack_value(out, &none) &&
+           pack_raw(out, row, sizeof row);
+}
+
+static bool again_read_answer(struct cursor *in, struct buffer *out)
+{
+    struct wire_rows got;
+    const struct value none = value_null();
+    if (!wire_get_read_answer(in, &got, &error))
+        return false;
+    bool ok = pack_array(out, 1) && pack_array(out, got.count);
+    for (uint32_t i = 0; ok && i < got.count; i++) {
+        const uint8_t *at;
+        size_t len;
+        assert_true(wire_get_row(&got, &at, &len));
+        ok = at ? pack_raw(out, at, len) : pack_value(out, &none);
+    }
+    return ok;
+}
+
+static bool put_children(struct buffer *out)
+{
+    return wire_put_children(out, 0, 2) && pack_int(out, 300) && pack_text(out, "k", 1);
+}
+
+static bool again_children(struct cursor *in, struct buffer *out)
+{
+    struct wire_children_ask got;
+    if (!wire_get_children(in, schema, &got, &error))
+        return false;
+    uint16_t values = schema->references[got.reference].column_count;
+    bool ok = wire_put_children(out, got.reference, values);
+    for (uint16_t i = 0; ok && i < values; i++) {
+        struct value value;
+        assert_true(cursor_value(&got.values, &value));
+        ok = pack_value(out, &value);
+    }
+    return ok;
+}
+
+/* Of a table with a key, and of one without. */
+static bool put_children_answer(struct buffer *out)
+{
+    const struct value none = value_null();
+    return pack_array(out, 1) && pack_array(out, 4) && pack_value(out, &none) && pack_raw(out, row, sizeof row) &&
+           pack_value(out, &none) && pack_raw(out, row, sizeof row);
+}
+
+static bool put_nameless_children_answer(struct buffer *out)
+{
+    return pack_array(out, 1) && pack_array(out, 2) && pack_int(out, INT64_MIN) && pack_raw(out, row, sizeof row);
+}
+
+static bool again_children_answer(struct cursor *in, struct buffer *out)
+{
+    struct wire_children got;
+    const struct value none = value_null();
+    if (!wire_get_children_answer(in, &got, &error))
+        return false;
+    bool ok = pack_array(out, 1) && pack_array(out, 2 * got.count);
+    for (uint32_t i = 0; ok && i < got.count; i++) {
+        const uint8_t *at;
+        size_t len;
+        int64_t rowid;
+        if (!wire_get_child(&got, &rowid, &at, &len))
+            return error_set(&error, ERROR_PARSE, "what is no rowid");
+        assert_non_null(at);
+        ok = (rowid ? pack_int(out, rowid) : pack_value(out, &none)) && pack_raw(out, at, len);
     }
     return ok;
 }
@@ -414,7 +525,13 @@ static const struct message {
     {"the first keys", put_first_keys, again_keys},
     {"keys' answer", put_keys_answer, again_keys_answer},
     {"scan", put_scan, again_scan},
+    {"scan with filters", put_filtered_scan, again_scan},
     {"scan's answer", put_scan_answer, again_scan_answer},
+    {"read", put_read, again_read},
+    {"read's answer", put_read_answer, again_read_answer},
+    {"children", put_children, again_children},
+    {"children's answer", put_children_answer, again_children_answer},
+    {"children's answer with rowids", put_nameless_children_answer, again_children_answer},
     {"probe", put_probe, again_probe},
     {"stats' answer", put_stats_answer, again_stats_answer},
 };
@@ -522,10 +639,26 @@ static void a_count_beyond_the_bytes_is_refused(void **state)
         {again_exists, "\x94\x01\x00\xce\x80\x00\x00\x00\x90", 9},     /* 2^31 keys of 2 columns: 2^32 values */
         {again_keys, "\x93\x00\xc0\x00", 4},                           /* no limit */
         {again_keys, "\x93\x00\xc0\xce\x00\x04\x00\x01", 8},           /* one more than the largest */
-        {again_keys, "\x93\x02\xc0\x01", 4},                           /* no such table */
+        {again_keys, "\x93\x03\xc0\x01", 4},                           /* no such table */
         {again_exists, "\x94\x00\x02\x00\x90", 5},                     /* no such key */
         {again_write, "\x92\x01\x91\x94\x01\xcd\x03\xe8\x00\x90", 10}, /* table 1000 */
-        {again_write, "\x92\x01\x91\x94\x02\x00\x00\x90", 8},          /* an entry of kind 2 */
+        {again_write, "\x92\x01\x91\x94\x02\x00\x00\x90", 8},          /* an update without a row */
+        {again_write, "\x92\x01\x91\x95\x03\x00\x00\x90\x90", 9},      /* a delete with one */
+        {again_write, "\x92\x01\x91\x95\x01\x00\x00\x90\x90", 9},      /* an insert with a key */
+        {again_write, "\x92\x01\x91\x92\x04\x91\x92\x08\x01", 9},      /* a forget in a group */
+        {again_write, "\x92\x01\x91\x94\x09\x00\x00\x90", 8},          /* an entry of kind 9 */
+        {again_read, "\x93\x00\xce\x80\x00\x00\x00\x90", 8},           /* 2^31 keys, no value */
+        {again_read, "\x93\x01\xce\x80\x00\x00\x00\x90", 8},           /* 2^31 keys of 2 columns: 2^32 values */
+        {again_read, "\x93\x01\x01\x91\x01", 5},                       /* half a key */
+        {again_read, "\x93\x03\x00\x90", 4},                           /* no such table */
+        {again_read_answer, "\x91\xdd\xff\xff\xff\xff", 6},            /* 2^32 - 1 rows */
+        {again_children, "\x92\x01\x92\x01\x01", 5},                   /* no such reference */
+        {again_children, "\x92\x00\x91\x01", 4},                       /* of two columns */
+        {again_children_answer, "\x91\x93\xc0\x90\xc0", 5},            /* a rowid without its row */
+        {again_children_answer, "\x91\x92\xa1x\x90", 5},               /* a rowid that is a text */
+        {again_scan, "\x94\x00\x01\x90\x91\x00", 6},                   /* a filter without its value */
+        {again_scan, "\x94\x00\x01\x90\x92\x02\x00", 7},               /* no such column */
+        {again_scan, "\x94\x00\x01\x90\xdd\xff\xff\xff\xfe", 9},       /* 2^31 - 1 filters */
         {again_write, "\x92\x01\x91\x93\x01\x00\x00", 7},              /* an item is missing */
     };
     struct buffer out = {0};
@@ -537,6 +670,23 @@ static void a_count_beyond_the_bytes_is_refused(void **state)
         assert_int_equal(error.code, ERROR_PARSE);
     }
     buffer_release(&out);
+}
+
+static void a_scan_has_so_many_filters_and_no_more(void **state)
+{
+    (void)state;
+    struct wire_filter filters[WIRE_FILTERS_MAX + 1];
+    for (uint32_t count = WIRE_FILTERS_MAX; count <= WIRE_FILTERS_MAX + 1; count++) {
+        struct buffer message = {0};
+        struct wire_scan got;
+        for (uint32_t i = 0; i < count; i++)
+            filters[i] = (struct wire_filter){0, value_integer(i)};
+        assert_true(wire_put_scan(&message, 0, 1, NULL, 0, filters, count));
+        struct cursor body = cursor_over(message.bytes, message.len);
+        assert_int_equal(wire_get_scan(&body, schema, &got, &error), count == WIRE_FILTERS_MAX);
+        buffer_release(&message);
+    }
+    assert_int_equal(error.code, ERROR_PARSE);
 }
 
 static void an_answer_with_a_code_that_is_none_is_refused(void **state)
@@ -577,6 +727,8 @@ static void a_kind_has_a_name(void **state)
     (void)state;
     assert_string_equal(wire_kind_name(WIRE_HELLO), "hello");
     assert_string_equal(wire_kind_name(WIRE_STOP), "stop");
+    assert_string_equal(wire_kind_name(WIRE_READ), "read");
+    assert_string_equal(wire_kind_name(WIRE_CHILDREN), "children");
     assert_string_equal(wire_kind_name(0), "unknown");
     assert_string_equal(wire_kind_name(UINT32_MAX), "unknown");
 }
@@ -603,6 +755,7 @@ int main(void)
         cmocka_unit_test(bytes_behind_a_message_are_refused),
         cmocka_unit_test(a_message_changed_anywhere_is_read_or_refused),
         cmocka_unit_test(a_count_beyond_the_bytes_is_refused),
+        cmocka_unit_test(a_scan_has_so_many_filters_and_no_more),
         cmocka_unit_test(an_answer_with_a_code_that_is_none_is_refused),
         cmocka_unit_test(the_time_of_a_commit_is_put_in_at_last),
         cmocka_unit_test(a_kind_has_a_name),
