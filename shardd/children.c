@@ -2,6 +2,7 @@
 #include "children.h"
 
 #include "insert.h"
+#include "limits.h"
 #include "read.h"
 #include "sql_name.h"
 
@@ -10,20 +11,28 @@
 
 #define ANSWER_BYTES_MAX ((size_t)LIMIT_MESSAGE_BYTES_MAX - 65536u)
 
+struct of_reference {
+    bool indexed;       /* the index is there */
+    sqlite3_stmt *find; /* as it was last asked: its text depends on the values' types */
+};
+
 struct children {
     struct store *store;
-    bool *indexed; /* per reference: the index is there */
+    struct of_reference *references;
+    struct value *values; /* the parent's */
 };
 
 struct children *children_new(struct store *store, struct error *error)
 {
     struct children *children = calloc(1, sizeof *children);
-    if (children &&
-        (children->indexed = calloc((size_t)store_schema(store)->reference_count + 1, sizeof *children->indexed))) {
+    if (children) {
         children->store = store;
-        return children;
+        children->references = calloc((size_t)store_schema(store)->reference_count + 1, sizeof *children->references);
+        children->values = calloc(LIMIT_COLUMNS_MAX, sizeof *children->values);
+        if (children->references && children->values)
+            return children;
     }
-    free(children);
+    children_free(children);
     error_set(error, ERROR_INTERNAL, "out of memory");
     return NULL;
 }
@@ -32,7 +41,10 @@ void children_free(struct children *children)
 {
     if (!children)
         return;
-    free(children->indexed);
+    for (reference_id r = 0; children->references && r < store_schema(children->store)->reference_count; r++)
+        sqlite3_finalize(children->references[r].find);
+    free(children->references);
+    free(children->values);
     free(children);
 }
 
@@ -115,8 +127,8 @@ static bool put_index(struct buffer *sql, const struct schema *schema, reference
 {
     const struct schema_reference *reference = &schema->references[id];
     const struct schema_table *table = &schema->tables[reference->child];
-    bool ok = buffer_format(sql, "CREATE INDEX IF NOT EXISTS main._sheaf_ix_%u ON ", id) &&
-              sql_put_name(sql, table->name) && buffer_put_text(sql, " (");
+    bool ok = buffer_format(sql, "CREATE INDEX main._sheaf_ix_%u ON ", id) && sql_put_name(sql, table->name) &&
+              buffer_put_text(sql, " (");
     for (uint16_t i = 0; ok && i < reference->column_count; i++)
         ok = buffer_put_text(sql, i ? ", " : "") &&
              sql_put_name(sql, table->columns[reference->child_columns[i]].name) &&
@@ -128,17 +140,19 @@ static bool ensure_index(struct children *children, reference_id id, struct erro
 {
     const struct schema *schema = store_schema(children->store);
     struct buffer sql = {0};
-    bool has = children->indexed[id];
-    if (has)
+    bool has;
+    if (children->references[id].indexed)
         return true;
     bool ok = has_index(children, &schema->references[id], &has, error);
     if (ok && !has) {
+        if (!store_wal_has_room(children->store, error))
+            return false;
         ok = put_index(&sql, schema, id) || out_of_memory(error);
         ok = ok &&
              (sqlite3_exec(store_connection(children->store), (const char *)sql.bytes, NULL, NULL, NULL) == SQLITE_OK ||
               failed(children, error));
     }
-    children->indexed[id] = ok;
+    children->references[id].indexed = ok;
     buffer_release(&sql);
     return ok;
 }
@@ -150,16 +164,81 @@ static bool is_number(const struct value *value)
     return value->type == VALUE_INTEGER || value->type == VALUE_REAL;
 }
 
-/* In SQLite the parent's column stands on the left, with its affinity and collation: a CAST has the same, and leaves
- * a value alone that the column has stored. */
-static bool put_parent(struct buffer *sql, enum affinity affinity, enum collation collation, const struct value *value)
+/* Which numbers a text could be, as SQLite writes numbers. */
+enum numbers { NUMBERS_NONE, NUMBERS_NEAR /* such as are about what it says */, NUMBERS_ANY };
+
+static enum numbers numbers_of(const struct value *text)
 {
-    const char *operand = "?";
-    if (affinity >= AFFINITY_NUMERIC && is_number(value))
-        operand = "CAST(? AS NUMERIC)";
-    else if (affinity == AFFINITY_TEXT && value->type == VALUE_TEXT)
-        operand = "CAST(? AS TEXT)";
-    return buffer_format(sql, "%s COLLATE %s = ", operand, sql_collation_name(collation));
+    size_t sign = text->len && text->bytes[0] == '-';
+    if (text->len >= sign + 3 && !sqlite3_strnicmp(text->bytes + sign, "inf", 3))
+        return NUMBERS_ANY;
+    bool exponent = false;
+    for (size_t i = 0; i < text->len; i++)
+        if (!memchr("0123456789.+-eE ", text->bytes[i], 16))
+            return NUMBERS_NONE;
+        else
+            exponent |= text->bytes[i] == 'e' || text->bytes[i] == 'E';
+    return !text->len ? NUMBERS_NONE : exponent ? NUMBERS_ANY : NUMBERS_NEAR;
+}
+
+/* One column of the reference against one value of the parent, parameter `number`. */
+struct side {
+    const char *column; /* the child's */
+    enum affinity child, parent;
+    const char *collation;
+    const struct value *value;
+    unsigned number;
+};
+
+/* What a row names is found as SQLite looks a parent up: the parent's affinity is applied to the child's value. A CAST
+ * has that affinity, and leaves a value alone that the column has stored. */
+static bool put_operand(struct buffer *sql, const struct side *side)
+{
+    const char *format = "?%u COLLATE %s";
+    if (side->parent >= AFFINITY_NUMERIC && is_number(side->value))
+        format = "CAST(?%u AS NUMERIC) COLLATE %s";
+    else if (side->parent == AFFINITY_TEXT && side->value->type == VALUE_TEXT)
+        format = "CAST(?%u AS TEXT) COLLATE %s";
+    return buffer_format(sql, format, side->number, side->collation);
+}
+
+/* Where the child's column has an affinity of its own that is in the way: without it no index serves (and SQLite reads
+ * the whole table), with it other rows are found. */
+static bool is_mixed(const struct side *side)
+{
+    if (side->value->type == VALUE_BLOB)
+        return false; /* nothing is ever converted */
+    if (side->parent >= AFFINITY_NUMERIC)
+        return side->child == AFFINITY_BLOB && is_number(side->value);
+    return side->child != side->parent;
+}
+
+/* More rows than the right ones, which an index finds: texts that could be this number, numbers that could be this
+ * text (SQLite writes 15 digits of them). */
+static bool put_candidates(struct buffer *sql, const struct side *side)
+{
+    enum numbers numbers = side->parent == AFFINITY_TEXT ? numbers_of(side->value) : NUMBERS_NONE;
+    if (numbers == NUMBERS_ANY)
+        return true; /* the whole table is read */
+    bool ok =
+        buffer_format(sql, "(?%u COLLATE %s = ", side->number, side->collation) && sql_put_name(sql, side->column);
+    if (ok && side->parent >= AFFINITY_NUMERIC)
+        ok = buffer_put_text(sql, " OR ") && sql_put_name(sql, side->column) &&
+             buffer_format(sql, " COLLATE %s BETWEEN '' AND x''", side->collation);
+    else if (ok && numbers == NUMBERS_NEAR)
+        ok = buffer_put_text(sql, " OR ") && sql_put_name(sql, side->column) &&
+             buffer_format(sql,
+                           " COLLATE %1$s BETWEEN CAST(?%2$u AS REAL) - abs(CAST(?%2$u AS REAL)) * 1e-14"
+                           " AND CAST(?%2$u AS REAL) + abs(CAST(?%2$u AS REAL)) * 1e-14",
+                           side->collation, side->number);
+    return ok && buffer_put_text(sql, ") AND ");
+}
+
+static bool put_equal(struct buffer *sql, const struct side *side)
+{
+    bool mixed = is_mixed(side);
+    return (!mixed || put_candidates(sql, side)) && put_operand(sql, side) &&
+           buffer_put_text(sql, mixed ? " = +" : " = ") && sql_put_name(sql, side->column);
 }
 
 static bool put_find(struct buffer *sql, const struct schema *schema, const struct schema_reference *reference,
@@ -171,11 +250,16 @@ static bool put_find(struct buffer *sql, const struct schema *schema, const stru
     if (ok && child->primary_key == SCHEMA_NONE && sql_rowid_name(child))
         ok = buffer_put_text(sql, ", ") && sql_put_name(sql, sql_rowid_name(child));
     ok = ok && buffer_put_text(sql, " FROM main.") && sql_put_name(sql, child->name);
-    for (uint16_t i = 0; ok && i < reference->column_count; i++)
-        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") &&
-             put_parent(sql, parent->columns[reference->parent_columns[i]].affinity, collation_of(schema, reference, i),
-                        &values[i]) &&
-             sql_put_name(sql, child->columns[reference->child_columns[i]].name);
+    for (uint16_t i = 0; ok && i < reference->column_count; i++) {
+        const struct schema_column *column = &child->columns[reference->child_columns[i]];
+        const struct side side = {.column = column->name,
+                                  .child = column->affinity,
+                                  .parent = parent->columns[reference->parent_columns[i]].affinity,
+                                  .collation = sql_collation_name(collation_of(schema, reference, i)),
+                                  .value = &values[i],
+                                  .number = i + 1u};
+        ok = buffer_put_text(sql, i ? " AND " : " WHERE ") && put_equal(sql, &side);
+    }
     return ok;
 }
 
@@ -208,30 +292,47 @@ static bool put_rows(struct children *children, const struct schema_table *table
     return result == SQLITE_DONE || failed(children, error);
 }
 
+/* The statement for these values, which were bound. */
+static sqlite3_stmt *find_statement(struct children *children, reference_id id, struct error *error)
+{
+    const struct schema *schema = store_schema(children->store);
+    const struct schema_reference *reference = &schema->references[id];
+    sqlite3_stmt **find = &children->references[id].find;
+    struct buffer sql = {0};
+    bool ok = (put_find(&sql, schema, reference, children->values) && buffer_put(&sql, "", 1)) || out_of_memory(error);
+    if (ok && (!*find || strcmp(sqlite3_sql(*find), (const char *)sql.bytes) != 0)) {
+        sqlite3_finalize(*find);
+        *find = NULL;
+        ok = sqlite3_prepare_v3(store_connection(children->store), (const char *)sql.bytes, -1,
+                                SQLITE_PREPARE_PERSISTENT, find, NULL) == SQLITE_OK ||
+             failed(children, error);
+    }
+    buffer_release(&sql);
+    for (uint16_t i = 0; ok && i < reference->column_count; i++)
+        ok = insert_bind(*find, i + 1, &children->values[i]) == SQLITE_OK || failed(children, error);
+    return ok ? *find : NULL;
+}
+
 bool children_find(struct children *children, const struct wire_children_ask *ask_for, struct buffer *answer,
                    struct error *error)
 {
     const struct schema *schema = store_schema(children->store);
     const struct schema_reference *reference = &schema->references[ask_for->reference];
-    struct value values[LIMIT_REFERENCE_COLUMNS_MAX];
+    const struct schema_table *child = &schema->tables[reference->child];
     struct cursor cursor = ask_for->values;
-    struct buffer sql = {0};
-    sqlite3_stmt *rows = NULL;
-    if (reference->column_count > LIMIT_REFERENCE_COLUMNS_MAX)
-        return error_set(error, ERROR_TOO_LARGE, "a reference of more than %d columns", LIMIT_REFERENCE_COLUMNS_MAX);
+    if (strcmp(schema->databases[child->database].name, store_database(children->store)) != 0)
+        return error_set(error, ERROR_INTERNAL, "table %s is not one of database %s", child->name,
+                         store_database(children->store));
+    for (uint16_t i = 0; i < reference->column_count; i++)
+        if (!cursor_value(&cursor, &children->values[i]))
+            return error_set(error, ERROR_PARSE, "children of what is no key");
     if (!ensure_index(children, ask_for->reference, error))
         return false;
-    for (uint16_t i = 0; i < reference->column_count; i++)
-        if (!cursor_value(&cursor, &values[i]))
-            return error_set(error, ERROR_PARSE, "children of what is no key");
-    bool ok = put_find(&sql, schema, reference, values) || out_of_memory(error);
-    ok = ok && (sqlite3_prepare_v2(store_connection(children->store), (const char *)sql.bytes, (int)sql.len, &rows,
-                                   NULL) == SQLITE_OK ||
-                failed(children, error));
-    for (uint16_t i = 0; ok && i < reference->column_count; i++)
-        ok = insert_bind(rows, i + 1, &values[i]) == SQLITE_OK || failed(children, error);
-    ok = ok && put_rows(children, &schema->tables[reference->child], rows, answer, error);
-    sqlite3_finalize(rows);
-    buffer_release(&sql);
+    sqlite3_stmt *rows = find_statement(children, ask_for->reference, error);
+    if (!rows)
+        return false;
+    bool ok = put_rows(children, child, rows, answer, error);
+    sqlite3_reset(rows);
+    sqlite3_clear_bindings(rows);
     return ok;
 }

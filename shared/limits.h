@@ -21,7 +21,6 @@
     X(TABLES_MAX, 1000u, "tables", "of one schema")                                                    \
     X(DATABASES_MAX, 64u, "databases", "of one schema: one process each")                              \
     X(COLUMNS_MAX, 2000u, "columns", "of one table, as in SQLite")                                     \
-    X(REFERENCE_COLUMNS_MAX, 64u, "columns", "of one foreign key")                                     \
     X(SCHEMA_BYTES_MAX, 4194304u, "bytes", "text of a schema file")                                    \
     X(NAME_BYTES_MAX, 200u, "bytes", "a table's or database's name")                                   \
     X(SOCKET_PATH_MAX, 107u, "bytes", "sun_path without its NUL")                                      \

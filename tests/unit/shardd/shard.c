@@ -25,6 +25,11 @@ const char shard_placement[] = "town\tpeople\ntown\tpairs\ntown\twords\ntown\tno
 
 int shard_setup_unopened(void **state)
 {
+    return shard_setup_of(state, shard_ddl, shard_placement);
+}
+
+int shard_setup_of(void **state, const char *ddl, const char *placed)
+{
     static bool registered;
     struct shard *shard = calloc(1, sizeof *shard);
     struct schema_placement placement = {0};
@@ -34,10 +39,13 @@ int shard_setup_unopened(void **state)
     registered = true;
     snprintf(shard->data, sizeof shard->data, "%s", "sheaf-test-XXXXXX");
     assert_non_null(mkdtemp(shard->data));
-    assert_true(schema_placement_read(shard_placement, strlen(shard_placement), &placement, &error));
-    shard->schema = schema_load(shard_ddl, strlen(shard_ddl), "ddl", &placement, &error);
+    assert_true(schema_placement_read(placed, strlen(placed), &placement, &error));
+    shard->ddl = ddl;
+    shard->placement = placed;
+    shard->schema = schema_load(ddl, strlen(ddl), "ddl", &placement, &error);
     schema_placement_release(&placement);
-    assert_non_null(shard->schema);
+    if (!shard->schema)
+        fail_msg("%s", error.text);
     shard->options = (struct store_options){.database = SHARD_DATABASE,
                                             .data = shard->data,
                                             .cache_bytes = 1 << 20,
@@ -92,9 +100,11 @@ void shard_close(struct shard *shard)
     batch_free(shard->batch);
     if (shard->read)
         read_free(shard->read);
+    children_free(shard->children);
     store_close(shard->store);
     shard->batch = NULL;
     shard->read = NULL;
+    shard->children = NULL;
     shard->store = NULL;
 }
 
@@ -115,6 +125,10 @@ struct wire_hello shard_hello(void)
 bool shard_claim(struct shard *shard, uint64_t epoch, uint64_t coordinator)
 {
     struct wire_hello hello = shard_hello();
+    hello.schema = shard->ddl;
+    hello.schema_len = strlen(shard->ddl);
+    hello.placement = shard->placement;
+    hello.placement_len = strlen(shard->placement);
     return store_claim(shard->store, epoch, coordinator, &hello, &shard->error);
 }
 
@@ -124,6 +138,7 @@ void shard_start(struct shard *shard, uint64_t epoch)
         fail_msg("%s", shard->error.text);
     assert_non_null(shard->batch = batch_new(shard->store, &shard->error));
     assert_non_null(shard->read = read_new(shard->store, &shard->error));
+    assert_non_null(shard->children = children_new(shard->store, &shard->error));
 }
 
 /* ---- rows ---- */
@@ -196,6 +211,47 @@ void shard_op(struct shard *shard, table_id table, const char *row)
 void shard_op_again(struct shard *shard, table_id table, const char *row)
 {
     put_op(shard, table, WIRE_FLAG_SAME_IS_FINE, row);
+}
+
+/* "a|b" as the array of a key. */
+static void put_key(const char *key, struct buffer *bytes)
+{
+    struct value values[8];
+    char blobs[8][64];
+    unsigned count = parse_values(key, key + strlen(key), values, blobs);
+    assert_true(pack_array(bytes, count));
+    for (unsigned i = 0; i < count; i++)
+        assert_true(pack_value(bytes, &values[i]));
+}
+
+void shard_op_update(struct shard *shard, table_id table, const char *key, const char *row)
+{
+    struct buffer bytes = {0}, key_bytes = {0};
+    put_key(key, &key_bytes);
+    shard_row(shard, table, row, &bytes);
+    assert_true(wire_put_update(&shard->entries, table, 0, key_bytes.bytes, key_bytes.len, bytes.bytes, bytes.len));
+    buffer_release(&bytes);
+    buffer_release(&key_bytes);
+}
+
+void shard_op_delete(struct shard *shard, table_id table, const char *key)
+{
+    struct buffer bytes = {0};
+    put_key(key, &bytes);
+    assert_true(wire_put_delete(&shard->entries, table, 0, bytes.bytes, bytes.len));
+    buffer_release(&bytes);
+}
+
+void shard_update(struct shard *shard, table_id table, const char *key, const char *row)
+{
+    shard->entry_count++;
+    shard_op_update(shard, table, key, row);
+}
+
+void shard_delete(struct shard *shard, table_id table, const char *key)
+{
+    shard->entry_count++;
+    shard_op_delete(shard, table, key);
 }
 
 void shard_group(struct shard *shard, uint32_t ops)
@@ -361,21 +417,28 @@ const char *shard_describe(struct shard *shard)
 
 /* ---- questions ---- */
 
-const char *shard_exists(struct shard *shard, table_id table, uint16_t key, const char *keys)
+/* The values of the keys in "1;2" one after the other; how many keys, and values. */
+static void put_keys(const char *keys, struct buffer *values, uint32_t *ret_keys, uint32_t *ret_values)
 {
-    struct buffer values = {0}, message = {0};
-    uint32_t count = 0, value_count = 0;
+    *ret_keys = *ret_values = 0;
     for (const char *at = keys; *at;) {
         struct value parsed[8];
         char blobs[8][64];
         size_t len = strcspn(at, ";");
         unsigned n = parse_values(at, at + len, parsed, blobs);
         for (unsigned i = 0; i < n; i++)
-            assert_true(pack_value(&values, &parsed[i]));
-        value_count += n;
-        count++;
+            assert_true(pack_value(values, &parsed[i]));
+        *ret_values += n;
+        ++*ret_keys;
         at += len + (at[len] == ';');
     }
+}
+
+const char *shard_exists(struct shard *shard, table_id table, uint16_t key, const char *keys)
+{
+    struct buffer values = {0}, message = {0};
+    uint32_t count, value_count;
+    put_keys(keys, &values, &count, &value_count);
     assert_true(wire_put_exists(&message, table, key, count, value_count));
     assert_true(buffer_put(&message, values.bytes, values.len));
     struct cursor body = cursor_over(message.bytes, message.len);
@@ -423,17 +486,24 @@ static void say_value(struct shard *shard, const struct value *value)
     buffer_release(&text);
 }
 
-static void say_rows(struct shard *shard, struct wire_scan_answer *answer)
+static void say_row(struct shard *shard, struct cursor *row)
 {
     struct value value;
     uint32_t columns;
+    assert_true(cursor_array(row, &columns));
+    for (uint32_t i = 0; i < columns; i++) {
+        assert_true(cursor_value(row, &value));
+        say(shard, "%s", i ? "|" : "");
+        say_value(shard, &value);
+    }
+}
+
+static void say_page(struct shard *shard, struct wire_scan_answer *answer)
+{
+    struct value value;
     for (uint32_t r = 0; r < answer->row_count; r++) {
-        assert_true(cursor_array(&answer->rows, &columns));
-        for (uint32_t i = 0; i < columns; i++) {
-            assert_true(cursor_value(&answer->rows, &value));
-            say(shard, "%s", i ? "|" : r ? ";" : "");
-            say_value(shard, &value);
-        }
+        say(shard, "%s", r ? ";" : "");
+        say_row(shard, &answer->rows);
     }
     for (uint32_t i = 0; i < answer->next_count; i++) {
         assert_true(cursor_value(&answer->next, &value));
@@ -444,11 +514,32 @@ static void say_rows(struct shard *shard, struct wire_scan_answer *answer)
 
 const char *shard_scan(struct shard *shard, table_id table, uint32_t limit, const char *after)
 {
+    return shard_filter(shard, table, limit, after, "");
+}
+
+static uint32_t parse_filters(const char *text, struct wire_filter *filters, char blobs[8][64])
+{
+    uint32_t count = 0;
+    while (*text && count < 8) {
+        char *value;
+        filters[count].column = (uint16_t)strtoul(text, &value, 10);
+        size_t len = strcspn(++value, "|");
+        filters[count].value = parse_value(value, len, blobs[count]);
+        count++;
+        text = value + len + (value[len] == '|');
+    }
+    return count;
+}
+
+const char *shard_filter(struct shard *shard, table_id table, uint32_t limit, const char *after, const char *wanted)
+{
     struct value values[8];
-    char blobs[8][64];
+    struct wire_filter filters[8];
+    char blobs[8][64], filter_blobs[8][64];
     struct buffer message = {0};
     unsigned count = after ? parse_values(after, after + strlen(after), values, blobs) : 0;
-    assert_true(wire_put_scan(&message, table, limit, values, count, NULL, 0));
+    uint32_t filter_count = parse_filters(wanted, filters, filter_blobs);
+    assert_true(wire_put_scan(&message, table, limit, values, count, filters, filter_count));
     struct cursor body = cursor_over(message.bytes, message.len);
     struct wire_scan ask;
     struct wire_scan_answer answer;
@@ -458,10 +549,80 @@ const char *shard_scan(struct shard *shard, table_id table, uint32_t limit, cons
     if (read_scan(shard->read, &ask, &shard->answer, &shard->error)) {
         body = cursor_over(shard->answer.bytes, shard->answer.len);
         assert_true(wire_get_scan_answer(&body, &answer, &shard->error));
-        say_rows(shard, &answer);
+        say_page(shard, &answer);
     } else {
         say(shard, "%s", error_code_name(shard->error.code));
     }
+    buffer_release(&message);
+    return shard->text;
+}
+
+const char *shard_rows(struct shard *shard, table_id table, const char *keys)
+{
+    struct buffer values = {0}, message = {0};
+    uint32_t count, value_count;
+    put_keys(keys, &values, &count, &value_count);
+    assert_true(wire_put_read(&message, table, count, value_count));
+    assert_true(buffer_put(&message, values.bytes, values.len));
+    struct cursor body = cursor_over(message.bytes, message.len);
+    struct wire_read ask;
+    shard->text[0] = '\0';
+    buffer_clear(&shard->answer);
+    if (!wire_get_read(&body, shard->schema, &ask, &shard->error) ||
+        !read_rows(shard->read, &ask, &shard->answer, &shard->error)) {
+        say(shard, "%s", error_code_name(shard->error.code));
+    } else {
+        struct wire_rows answer;
+        const uint8_t *row;
+        size_t len;
+        body = cursor_over(shard->answer.bytes, shard->answer.len);
+        assert_true(wire_get_read_answer(&body, &answer, &shard->error));
+        assert_int_equal(answer.count, count);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_true(wire_get_row(&answer, &row, &len));
+            say(shard, "%s%s", i ? ";" : "", row ? "" : "none");
+            if (row) {
+                struct cursor at = cursor_over(row, len);
+                say_row(shard, &at);
+            }
+        }
+    }
+    buffer_release(&values);
+    buffer_release(&message);
+    return shard->text;
+}
+
+const char *shard_children(struct shard *shard, reference_id reference, const char *values)
+{
+    struct buffer parsed = {0}, message = {0};
+    uint32_t count, value_count;
+    put_keys(values, &parsed, &count, &value_count);
+    assert_true(wire_put_children(&message, reference, value_count));
+    assert_true(buffer_put(&message, parsed.bytes, parsed.len));
+    struct cursor body = cursor_over(message.bytes, message.len);
+    struct wire_children_ask ask;
+    shard->text[0] = '\0';
+    buffer_clear(&shard->answer);
+    if (!wire_get_children(&body, shard->schema, &ask, &shard->error) ||
+        !children_find(shard->children, &ask, &shard->answer, &shard->error)) {
+        say(shard, "%s", error_code_name(shard->error.code));
+    } else {
+        struct wire_children answer;
+        body = cursor_over(shard->answer.bytes, shard->answer.len);
+        assert_true(wire_get_children_answer(&body, &answer, &shard->error));
+        for (uint32_t i = 0; i < answer.count; i++) {
+            const uint8_t *row;
+            size_t len;
+            int64_t rowid;
+            assert_true(wire_get_child(&answer, &rowid, &row, &len));
+            struct cursor at = cursor_over(row, len);
+            say(shard, "%s", i ? ";" : "");
+            if (rowid)
+                say(shard, "%lld: ", (long long)rowid);
+            say_row(shard, &at);
+        }
+    }
+    buffer_release(&parsed);
     buffer_release(&message);
     return shard->text;
 }

@@ -8,6 +8,7 @@
 #define SHEAF_TEST_SHARD_H
 
 #include "batch.h"
+#include "children.h"
 #include "prepared.h"
 #include "read.h"
 #include "store.h"
@@ -29,11 +30,13 @@ enum { PEOPLE, PAIRS, WORDS, NOTES, COUNTED, HIDDEN, ELSEWHERE };
 
 struct shard {
     char data[64];
+    const char *ddl, *placement;
     struct schema *schema;
     struct store_options options;
     struct store *store;
     struct batch *batch;
     struct read *read;
+    struct children *children;
     struct error error;
     struct buffer entries, body, answer;
     uint32_t entry_count;
@@ -43,21 +46,26 @@ struct shard {
 /* For cmocka: a claimed shard (epoch 1), and its end with the directory. */
 int shard_setup(void **state);
 int shard_setup_unopened(void **state);
+int shard_setup_of(void **state, const char *ddl, const char *placement); /* likewise; they must stay */
 int shard_teardown(void **state);
 
 bool shard_open(struct shard *shard);
 void shard_close(struct shard *shard);
 bool shard_claim(struct shard *shard, uint64_t epoch, uint64_t coordinator);
 struct wire_hello shard_hello(void);
-/* Opens, claims and makes batch and read ready; fails the test when that fails. */
+/* Opens, claims and makes batch, read and children ready; fails the test when that fails. */
 void shard_start(struct shard *shard, uint64_t epoch);
 
 void shard_row(struct shard *shard, table_id table, const char *row, struct buffer *bytes);
 void shard_insert(struct shard *shard, table_id table, const char *row);
 void shard_insert_again(struct shard *shard, table_id table, const char *row); /* SAME_IS_FINE */
+void shard_update(struct shard *shard, table_id table, const char *key, const char *row);
+void shard_delete(struct shard *shard, table_id table, const char *key);
 /* An op inside a group, prepare or decide, or of a probe. */
 void shard_op(struct shard *shard, table_id table, const char *row);
 void shard_op_again(struct shard *shard, table_id table, const char *row);
+void shard_op_update(struct shard *shard, table_id table, const char *key, const char *row);
+void shard_op_delete(struct shard *shard, table_id table, const char *key);
 void shard_group(struct shard *shard, uint32_t ops);
 void shard_prepare(struct shard *shard, uint64_t txn, const char *locks, uint32_t ops);
 void shard_decide(struct shard *shard, uint64_t txn, uint32_t ops);
@@ -80,6 +88,12 @@ const char *shard_exists(struct shard *shard, table_id table, uint16_t key, cons
 const char *shard_keys(struct shard *shard, table_id table, const int64_t *after, uint32_t limit);
 /* The rows as JSON-less text "1|'Ann;2|'Bob" and the next key behind " -> "; `after` NULL: from the start. */
 const char *shard_scan(struct shard *shard, table_id table, uint32_t limit, const char *after);
+/* As shard_scan from the start; "0='x|2=NULL": the filters' columns and values. */
+const char *shard_filter(struct shard *shard, table_id table, uint32_t limit, const char *after, const char *filters);
+/* "1|'Ann;none": the rows with the keys, which are separated by ';'. */
+const char *shard_rows(struct shard *shard, table_id table, const char *keys);
+/* "1|'Ann;7: 'note": the children of a parent with these values, each behind its rowid where it has no key. */
+const char *shard_children(struct shard *shard, reference_id reference, const char *values);
 
 /* The path of a file in the directory, in one of two turns of static memory. */
 const char *shard_path(const struct shard *shard, const char *name);

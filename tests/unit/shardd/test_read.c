@@ -146,6 +146,95 @@ static void a_table_without_a_key_is_read_in_rowid_order_with_its_generated_colu
     says(shard_scan(s, WORDS, 9, NULL), "'a'|NULL|NULL;'b'|2|4");
 }
 
+static void a_scan_gives_the_rows_that_equal_its_filters(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|'a@x|30");
+    shard_insert(s, PEOPLE, "2|'Bob|'B@x|30");
+    shard_insert(s, PEOPLE, "3|'Ann|'c@x|30");
+    shard_insert(s, PEOPLE, "4|'ann|NULL|NULL");
+    shard_insert(s, PAIRS, "1|'x|'5");
+    shard_insert(s, PAIRS, "2|'X|5");
+    shard_insert(s, WORDS, "'one|1|-");
+    shard_insert(s, WORDS, "'two|2|-");
+    shard_insert(s, NOTES, "'z");
+    shard_insert(s, NOTES, "'y");
+    shard_insert(s, NOTES, "'z");
+    says(shard_write(s, 1), "applied");
+    says(shard_filter(s, PEOPLE, 9, NULL, "1='Ann"), "1|'Ann'|'a@x'|30;3|'Ann'|'c@x'|30"); /* BINARY */
+    says(shard_filter(s, PEOPLE, 9, NULL, "2='A@X"), "1|'Ann'|'a@x'|30");                  /* NOCASE */
+    says(shard_filter(s, PEOPLE, 9, NULL, "3='30|1='Bob"), "2|'Bob'|'B@x'|30");            /* the column's affinity */
+    says(shard_filter(s, PEOPLE, 9, NULL, "3=NULL"), "");
+    says(shard_filter(s, PEOPLE, 9, NULL, "3=-"), "");
+    says(shard_filter(s, PEOPLE, 9, NULL, "0=' 2.0 "), "2|'Bob'|'B@x'|30");
+    says(shard_filter(s, PAIRS, 9, NULL, "1='x"), "1|'x'|'5';2|'X'|5");
+    says(shard_filter(s, PAIRS, 9, NULL, "2=5"), "2|'X'|5");   /* no affinity, no conversion */
+    says(shard_filter(s, WORDS, 9, NULL, "2=4"), "'two'|2|4"); /* generated */
+    /* in pages */
+    says(shard_filter(s, PEOPLE, 1, NULL, "1='Ann"), "1|'Ann'|'a@x'|30 -> 1");
+    says(shard_filter(s, PEOPLE, 1, "1", "1='Ann"), "3|'Ann'|'c@x'|30 -> 3");
+    says(shard_filter(s, PEOPLE, 1, "3", "1='Ann"), "");
+    says(shard_filter(s, PAIRS, 9, "'x|1", "1='x|2=5"), "2|'X'|5");
+    says(shard_filter(s, NOTES, 1, "1", "0='z"), "'z' -> 3");
+}
+
+static void a_scan_bears_as_many_filters_as_the_wire(void **state)
+{
+    struct shard *s = *state;
+    struct wire_filter filters[WIRE_FILTERS_MAX];
+    struct buffer message = {0};
+    struct wire_scan ask;
+    struct wire_scan_answer answer;
+    shard_insert(s, PEOPLE, "1|'Ann|'a@x|30");
+    says(shard_write(s, 1), "applied");
+    for (unsigned i = 0; i < WIRE_FILTERS_MAX; i++)
+        filters[i] = (struct wire_filter){3, value_integer(30)};
+    assert_true(wire_put_scan(&message, PEOPLE, 9, NULL, 0, filters, WIRE_FILTERS_MAX));
+    struct cursor body = cursor_over(message.bytes, message.len);
+    assert_true(wire_get_scan(&body, s->schema, &ask, &s->error));
+    buffer_clear(&s->answer);
+    if (!read_scan(s->read, &ask, &s->answer, &s->error))
+        fail_msg("%s", s->error.text);
+    body = cursor_over(s->answer.bytes, s->answer.len);
+    assert_true(wire_get_scan_answer(&body, &answer, &s->error));
+    assert_int_equal(answer.row_count, 1);
+    buffer_release(&message);
+}
+
+static void rows_are_read_by_their_keys_in_the_order_asked(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|'a@x|30");
+    shard_insert(s, PEOPLE, "2|'Bob|NULL|-");
+    shard_insert(s, PAIRS, "1|'x|x00ff");
+    shard_insert(s, WORDS, "'12|2.5|-");
+    shard_insert(s, NOTES, "'z");
+    shard_insert(s, HIDDEN, "'no|7");
+    says(shard_write(s, 1), "applied");
+    says(shard_rows(s, PEOPLE, "2;7;1;2"), "2|'Bob'|NULL|NULL;none;1|'Ann'|'a@x'|30;2|'Bob'|NULL|NULL");
+    says(shard_rows(s, PEOPLE, "'2; 1.0 ;2.0;1.5;NULL;'one;x32"),
+         "2|'Bob'|NULL|NULL;1|'Ann'|'a@x'|30;2|'Bob'|NULL|NULL;none;none;none;none");
+    says(shard_rows(s, PAIRS, "'X|'1;'x|2;'y|1;NULL|1"), "1|'x'|x'00ff';none;none;none"); /* collation, affinity */
+    says(shard_rows(s, WORDS, "12;'12;'12 "), "'12'|2.5|5.0;'12'|2.5|5.0;none");
+    says(shard_rows(s, NOTES, "1;2;'1"), "'z';none;'z'"); /* by the rowid */
+    says(shard_rows(s, HIDDEN, "1;'no"), "'no'|7;none");
+    says(shard_rows(s, PEOPLE, ""), "");
+    says(shard_rows(s, PAIRS, "'x|1;'x"), "parse"); /* a value is missing */
+}
+
+static void rows_that_do_not_fit_one_message_are_too_large(void **state)
+{
+    struct shard *s = *state;
+    char keys[200] = "";
+    shard_sql(s, "INSERT INTO notes VALUES (CAST(zeroblob(1000000) AS TEXT))");
+    for (unsigned i = 0; i < 34; i++)
+        strcat(keys, "1;");
+    shard_rows(s, NOTES, keys);
+    assert_in_range(s->answer.len, 34000000, LIMIT_MESSAGE_BYTES_MAX);
+    strcat(keys, "1");
+    says(shard_rows(s, NOTES, keys), "too_large");
+}
+
 static void a_page_ends_at_its_bytes(void **state)
 {
     struct shard *s = *state;
@@ -192,6 +281,10 @@ int main(void)
         TEST(rows_come_in_pages_in_key_order),
         TEST(pages_follow_a_composite_key_and_its_collation),
         TEST(a_table_without_a_key_is_read_in_rowid_order_with_its_generated_columns),
+        TEST(a_scan_gives_the_rows_that_equal_its_filters),
+        TEST(a_scan_bears_as_many_filters_as_the_wire),
+        TEST(rows_are_read_by_their_keys_in_the_order_asked),
+        TEST(rows_that_do_not_fit_one_message_are_too_large),
         TEST(a_page_ends_at_its_bytes),
         TEST(a_question_sees_committed_batches_only),
     };
