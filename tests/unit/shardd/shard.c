@@ -15,7 +15,7 @@ const char shard_ddl[] =
     "CREATE TABLE pairs (a INTEGER, b TEXT COLLATE NOCASE, c, PRIMARY KEY (b, a)) WITHOUT ROWID;\n"
     "CREATE TABLE words (word TEXT PRIMARY KEY, n NUMERIC UNIQUE, twice AS (n * 2));\n"
     "CREATE TABLE notes (\"the \"\"text\" TEXT);\n"
-    "CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, x);\n"
+    "CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, x REFERENCES people);\n"
     "CREATE TABLE hidden (_rowid_ TEXT, x);\n"
     "CREATE TABLE elsewhere (id INTEGER PRIMARY KEY);\n";
 

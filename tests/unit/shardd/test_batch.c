@@ -195,6 +195,70 @@ static void a_group_is_all_or_nothing(void **state)
     assert_int_equal(batch_counts(s->batch)->same, 1);
 }
 
+static void rows_are_changed_and_deleted_each_on_its_own(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|'a@x|30");
+    shard_insert(s, PEOPLE, "2|'Bob|'b@x|-");
+    shard_insert(s, PAIRS, "1|'x|1");
+    shard_insert(s, NOTES, "'one");
+    shard_insert(s, NOTES, "'two");
+    says(shard_write(s, 1), "applied");
+    shard_update(s, PEOPLE, "1", "-|'Eve|-|-");
+    shard_update(s, PEOPLE, "2", "-|-|'A@X|-"); /* 1: taken */
+    shard_delete(s, PEOPLE, "3");               /* 2 */
+    shard_update(s, PEOPLE, "3", "-|'Cid|-|-"); /* 3 */
+    shard_insert(s, PEOPLE, "3|'Cid|NULL|-");
+    shard_update(s, PEOPLE, "3", "4|-|'c@x|-"); /* what came before in the batch is there */
+    shard_update(s, PAIRS, "'X|1", "-|-|x00ff");
+    shard_delete(s, NOTES, "1");
+    shard_update(s, NOTES, "2", "'zwei");
+    shard_update(s, PEOPLE, "1", "-|NULL|-|-"); /* 9 */
+    says(shard_write(s, 2), "applied; 1.0 unique people(email); 2.0 not_found people(); 3.0 not_found people();"
+                            " 9.0 not_null people(name)");
+    says(shard_sql(s, "SELECT * FROM people"), "1|Eve|a@x|30;2|Bob|b@x|NULL;4|Cid|c@x|NULL");
+    says(shard_sql(s, "SELECT a, b, hex(c) FROM pairs"), "1|x|00FF");
+    says(shard_sql(s, "SELECT rowid, * FROM notes"), "2|zwei");
+    assert_int_equal(batch_counts(s->batch)->accepted, 5 + 6);
+    assert_int_equal(batch_counts(s->batch)->refused, 4);
+    shard_delete(s, PEOPLE, "1");
+    says(shard_write(s, 3), "applied");
+    says(shard_apply_again(s), "repeated"); /* its row is gone, and yet */
+}
+
+static void a_group_of_changes_is_all_or_nothing(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|'a@x|-");
+    shard_insert(s, PEOPLE, "2|'Bob|'b@x|-");
+    says(shard_write(s, 1), "applied");
+    shard_group(s, 3); /* a key goes from one row to another */
+    shard_op_update(s, PEOPLE, "1", "-|-|NULL|-");
+    shard_op_update(s, PEOPLE, "2", "-|-|'a@x|-");
+    shard_op(s, PEOPLE, "3|'Cid|'b@x|-");
+    shard_group(s, 3);
+    shard_op_delete(s, PEOPLE, "1");
+    shard_op_update(s, PEOPLE, "2", "-|'Eve|-|-");
+    shard_op_delete(s, PEOPLE, "1"); /* gone already */
+    says(shard_write(s, 2), "applied; 1.2 not_found people()");
+    says(shard_sql(s, "SELECT id, name, email FROM people"), "1|Ann|NULL;2|Bob|a@x;3|Cid|b@x");
+}
+
+static void a_change_that_is_none_is_refused_alone(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_update(s, PEOPLE, "1", "-|-|-|-");
+    shard_update(s, PEOPLE, "1|2", "-|'Eve|-|-");
+    shard_delete(s, PAIRS, "'x");
+    shard_update(s, ELSEWHERE, "1", "2");
+    shard_delete(s, 999, "1");
+    shard_update(s, WORDS, "'one", "-|-|4"); /* generated */
+    says(shard_write(s, 1), "applied; 1.0 parse (); 2.0 parse (); 3.0 parse (); 4.0 internal (); 5.0 internal ();"
+                            " 6.0 parse words(twice)");
+    says(shard_sql(s, "SELECT id, name FROM people"), "1|Ann");
+}
+
 static void a_row_for_a_table_of_another_database_or_none_is_refused(void **state)
 {
     struct shard *s = *state;
@@ -227,10 +291,14 @@ static void a_batch_cut_or_changed_anywhere_has_no_effect_or_a_whole_one(void **
 {
     struct shard *s = *state;
     shard_insert(s, PEOPLE, "1|'Ann|'a@x|30");
-    shard_group(s, 1);
+    shard_update(s, PEOPLE, "1", "-|'Eve|-|-");
+    shard_delete(s, PEOPLE, "1");
+    shard_group(s, 2);
     shard_op(s, WORDS, "'one|1.5|-");
-    shard_prepare(s, 9, "locks", 1);
+    shard_op_update(s, WORDS, "'one", "-|2|-");
+    shard_prepare(s, 9, "locks", 2);
     shard_op(s, PAIRS, "1|'x|x00ff");
+    shard_op_delete(s, PAIRS, "'x|1");
     shard_decide(s, 10, 1);
     shard_op(s, COUNTED, "-|5");
     shard_resolve(s, 11, true);
@@ -340,6 +408,9 @@ int main(void)
         TEST(a_composite_key_is_named_in_its_own_order),
         TEST(a_row_that_is_there_is_the_same_only_with_the_same_values_in_the_columns_given),
         TEST(a_group_is_all_or_nothing),
+        TEST(rows_are_changed_and_deleted_each_on_its_own),
+        TEST(a_group_of_changes_is_all_or_nothing),
+        TEST(a_change_that_is_none_is_refused_alone),
         TEST(a_row_for_a_table_of_another_database_or_none_is_refused),
         TEST(a_row_that_is_no_row_is_refused_alone),
         TEST(a_batch_cut_or_changed_anywhere_has_no_effect_or_a_whole_one),

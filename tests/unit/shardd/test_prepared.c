@@ -55,6 +55,38 @@ static void what_is_aborted_is_dropped(void **state)
     says(shard_describe(s), "fresh=0 epoch=1 last=1 prepared=[] decided=[] " EMPTY);
 }
 
+static void changes_are_prepared_decided_and_resolved_as_inserts_are(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|'a@x|-");
+    shard_insert(s, PEOPLE, "2|'Bob|'b@x|-");
+    shard_insert(s, PEOPLE, "3|'Cid|'c@x|-");
+    says(shard_write(s, 1), "applied");
+    shard_prepare(s, 9, "locks", 2);
+    shard_op_delete(s, PEOPLE, "1");
+    shard_op_update(s, PEOPLE, "2", "7|-|'a@x|-");
+    shard_prepare(s, 10, "", 1);
+    shard_op_delete(s, PEOPLE, "4"); /* nothing is promised */
+    shard_decide(s, 11, 1);
+    shard_op_update(s, PEOPLE, "3", "-|'Eve|-|-");
+    says(shard_write(s, 2), "applied; 1.0 not_found people()");
+    says(shard_sql(s, "SELECT id, name, email FROM people"), "1|Ann|a@x;2|Bob|b@x;3|Eve|c@x");
+    says(shard_describe(s), "fresh=0 epoch=1 last=2 prepared=[9:home:locks] decided=[11] "
+                            "tables=[0:1:7 1:0:- 2:0:- 3:0:- 4:0:- 5:0:-]"); /* the key that the update takes counts */
+    shard_close(s);
+    shard_start(s, 2);
+    shard_resolve(s, 9, true);
+    says(shard_write(s, 3), "applied");
+    says(shard_sql(s, "SELECT id, name, email FROM people"), "3|Eve|c@x;7|Bob|a@x");
+    shard_resolve(s, 9, true); /* done already */
+    says(shard_write(s, 4), "applied");
+    shard_prepare(s, 12, "", 1);
+    shard_op_delete(s, PEOPLE, "3");
+    shard_resolve(s, 12, false);
+    says(shard_write(s, 5), "applied");
+    says(shard_sql(s, "SELECT id FROM people ORDER BY id"), "3;7");
+}
+
 static void a_promise_that_cannot_be_kept_is_not_made(void **state)
 {
     struct shard *s = *state;
@@ -175,6 +207,7 @@ int main(void)
         TEST(what_is_prepared_is_promised_and_not_yet_there),
         TEST(what_is_committed_is_applied_and_no_longer_prepared),
         TEST(what_is_aborted_is_dropped),
+        TEST(changes_are_prepared_decided_and_resolved_as_inserts_are),
         TEST(a_promise_that_cannot_be_kept_is_not_made),
         TEST(rows_that_are_there_are_told_when_they_are_prepared),
         TEST(a_decision_is_in_the_file_with_the_homes_own_rows_or_not_at_all),

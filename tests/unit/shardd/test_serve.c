@@ -407,20 +407,58 @@ static void a_full_inbox_stops_the_sender_and_loses_nothing(void **state)
     buffer_release(&keys);
 }
 
-/* Whoever misses an answer must miss the connection too: only then does he ask again. */
-static void a_client_that_takes_no_answers_ends_the_run(void **state)
+/* Every prefix and every flipped bit of a body is answered: with what it then means, or a refusal. */
+static void mistreat(struct fixture *f, unsigned kind, struct buffer *body)
+{
+    for (size_t len = 1; len < body->len; len++) /* without any body it is no message */
+        says(ask_with(f, header_of(f, kind), body->bytes, len), "parse");
+    for (size_t at = 0; at < body->len; at++)
+        for (unsigned bit = 0; bit < 8; bit += 1 + kind % 2) {
+            body->bytes[at] ^= (uint8_t)(1u << bit);
+            ask(f, kind, body);
+            body->bytes[at] ^= (uint8_t)(1u << bit);
+        }
+    assert_true(buffer_put(body, "\xc0", 1));
+    says(ask(f, kind, body), "parse"); /* trailing bytes */
+    buffer_release(body);
+}
+
+static void rows_and_children_are_told_as_the_last_write_left_them(void **state)
 {
     struct fixture *f = *state;
+    struct shard *s = f->shard;
+    struct buffer ask_read = {0}, ask_children = {0};
+    struct wire_rows rows;
+    struct wire_children children;
+    const uint8_t *row;
+    size_t len;
+    int64_t rowid;
     claimed_and_running(f);
-    nng_socket_set_ms(f->client, NNG_OPT_SENDTIMEO, 1000);
-    int result = 0;
-    while (result == 0 && f->request < 10000) { /* until all is full of answers, and then the inbox of questions */
-        struct wire_header header = header_of(f, WIRE_STATS);
-        result = send_request(f, &header, "\x90", 1);
-    }
-    assert_int_equal(result, NNG_ETIMEDOUT);
-    join(f);
-    assert_int_equal(f->status, 3);
+    shard_insert(s, PEOPLE, "7|'Ann|NULL|-");
+    shard_insert(s, COUNTED, "1|7");
+    shard_insert(s, COUNTED, "2|7");
+    shard_update(s, PEOPLE, "7", "8|-|-|-");
+    shard_delete(s, COUNTED, "1");
+    struct buffer body = write_body(f, 1);
+    says(ask(f, WIRE_WRITE, &body), "ok");
+    assert_true(wire_put_read(&ask_read, PEOPLE, 2, 2) && pack_int(&ask_read, 7) && pack_int(&ask_read, 8));
+    says(ask(f, WIRE_READ, &ask_read), "ok");
+    struct cursor answer = cursor_over(f->body.bytes, f->body.len);
+    assert_true(wire_get_read_answer(&answer, &rows, &s->error));
+    assert_int_equal(rows.count, 2);
+    assert_true(wire_get_row(&rows, &row, &len) && !row);
+    assert_true(wire_get_row(&rows, &row, &len) && row);
+    assert_true(wire_put_children(&ask_children, 0, 1) && pack_int(&ask_children, 7));
+    says(ask(f, WIRE_CHILDREN, &ask_children), "ok");
+    answer = cursor_over(f->body.bytes, f->body.len);
+    assert_true(wire_get_children_answer(&answer, &children, &s->error));
+    assert_int_equal(children.count, 1);
+    assert_true(wire_get_child(&children, &rowid, &row, &len));
+    assert_int_equal(len, 3);
+    assert_memory_equal(row, "\x92\x02\x07", 3);
+    mistreat(f, WIRE_CHILDREN, &ask_children);
+    buffer_release(&ask_read);
+    buffer_release(&body);
 }
 
 static void what_is_no_message_is_dropped_and_the_next_is_answered(void **state)
@@ -444,25 +482,9 @@ static void a_kind_that_is_none_is_refused(void **state)
     struct fixture *f = *state;
     claimed_and_running(f);
     says(ask_nothing(f, 0), "parse");
-    says(ask_nothing(f, WIRE_STOP + 1), "parse");
+    says(ask_nothing(f, WIRE_CHILDREN + 1), "parse");
     says(ask_nothing(f, UINT32_MAX), "parse");
     assert_non_null(strstr(f->refusal.text, "4294967295"));
-}
-
-/* Every prefix and every flipped bit of a body is answered: with what it then means, or a refusal. */
-static void mistreat(struct fixture *f, unsigned kind, struct buffer *body)
-{
-    for (size_t len = 1; len < body->len; len++) /* without any body it is no message */
-        says(ask_with(f, header_of(f, kind), body->bytes, len), "parse");
-    for (size_t at = 0; at < body->len; at++)
-        for (unsigned bit = 0; bit < 8; bit += 1 + kind % 2) {
-            body->bytes[at] ^= (uint8_t)(1u << bit);
-            ask(f, kind, body);
-            body->bytes[at] ^= (uint8_t)(1u << bit);
-        }
-    assert_true(buffer_put(body, "\xc0", 1));
-    says(ask(f, kind, body), "parse"); /* trailing bytes */
-    buffer_release(body);
 }
 
 static void a_body_cut_or_changed_anywhere_is_answered(void **state)
@@ -473,6 +495,8 @@ static void a_body_cut_or_changed_anywhere_is_answered(void **state)
     struct buffer body = {0};
     struct value after = value_integer(3);
     shard_insert(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_update(s, PEOPLE, "1", "-|'Eve|-|-");
+    shard_delete(s, PEOPLE, "2");
     shard_group(s, 1);
     shard_op(s, WORDS, "'one|1|-");
     shard_forget(s, 1);
@@ -482,8 +506,11 @@ static void a_body_cut_or_changed_anywhere_is_answered(void **state)
     mistreat(f, WIRE_EXISTS, &body);
     body = keys_body();
     mistreat(f, WIRE_KEYS, &body);
-    assert_true(wire_put_scan(&body, PEOPLE, 5, &after, 1, NULL, 0));
+    const struct wire_filter filter = {1, value_text("Ann", 3)};
+    assert_true(wire_put_scan(&body, PEOPLE, 5, &after, 1, &filter, 1));
     mistreat(f, WIRE_SCAN, &body);
+    assert_true(wire_put_read(&body, PAIRS, 1, 2) && pack_text(&body, "x", 1) && pack_int(&body, 300));
+    mistreat(f, WIRE_READ, &body);
     assert_true(wire_put_probe(&body, 1));
     shard_op(s, PEOPLE, "7|'Ann|NULL|-");
     assert_true(buffer_put(&body, s->entries.bytes, s->entries.len));
@@ -621,7 +648,7 @@ int main(void)
         TEST(a_write_is_answered_with_its_failures_and_its_times),
         TEST(batches_in_flight_are_answered_in_order_each_once_committed),
         TEST(a_full_inbox_stops_the_sender_and_loses_nothing),
-        TEST(a_client_that_takes_no_answers_ends_the_run),
+        TEST(rows_and_children_are_told_as_the_last_write_left_them),
         TEST(what_is_no_message_is_dropped_and_the_next_is_answered),
         TEST(a_kind_that_is_none_is_refused),
         TEST(a_body_cut_or_changed_anywhere_is_answered),
