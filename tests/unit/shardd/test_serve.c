@@ -461,6 +461,22 @@ static void rows_and_children_are_told_as_the_last_write_left_them(void **state)
     buffer_release(&body);
 }
 
+/* Whoever misses an answer must miss the connection too: only then does he ask again. */
+static void a_client_that_takes_no_answers_ends_the_run(void **state)
+{
+    struct fixture *f = *state;
+    claimed_and_running(f);
+    nng_socket_set_ms(f->client, NNG_OPT_SENDTIMEO, 1000);
+    int result = 0;
+    while (result == 0 && f->request < 10000) { /* until all is full of answers, and then the inbox of questions */
+        struct wire_header header = header_of(f, WIRE_STATS);
+        result = send_request(f, &header, "\x90", 1);
+    }
+    assert_int_equal(result, NNG_ETIMEDOUT);
+    join(f);
+    assert_int_equal(f->status, 3);
+}
+
 static void what_is_no_message_is_dropped_and_the_next_is_answered(void **state)
 {
     struct fixture *f = *state;
@@ -649,6 +665,7 @@ int main(void)
         TEST(batches_in_flight_are_answered_in_order_each_once_committed),
         TEST(a_full_inbox_stops_the_sender_and_loses_nothing),
         TEST(rows_and_children_are_told_as_the_last_write_left_them),
+        TEST(a_client_that_takes_no_answers_ends_the_run),
         TEST(what_is_no_message_is_dropped_and_the_next_is_answered),
         TEST(a_kind_that_is_none_is_refused),
         TEST(a_body_cut_or_changed_anywhere_is_answered),
