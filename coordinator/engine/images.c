@@ -174,25 +174,23 @@ void images_forget(struct images *images)
 {
     clear_index(images);
     arena_clear(&images->bases);
-    images->first = images->last = NULL;
+    images->first = images->last = images->last_base = NULL;
 }
 
 void images_reset(struct images *images)
 {
-    struct image *last = NULL;
+    if (images->last_base) /* before the others go with the round's memory */
+        images->last_base->next = NULL;
+    else
+        images->first = NULL;
+    images->last = images->last_base;
     clear_index(images);
-    for (struct image *image = images->first; image && image->has_base; image = image->next) {
+    for (struct image *image = images->first; image; image = image->next) {
         image->now = image->base;
         image->exists = true;
         image->written = false;
         enter_base(images, image);
-        last = image;
     }
-    images->last = last;
-    if (last)
-        last->next = NULL;
-    else
-        images->first = NULL;
 }
 
 static void append(struct images *images, struct image *image)
@@ -225,7 +223,14 @@ bool images_add_base(struct images *images, table_id table, int64_t rowid, const
         find(images, NULL, BY_BASE_IDENTITY, table, 0, &images->key))
         return true;
     struct image *kept = arena_copy(&images->bases, &image, sizeof image);
-    append(images, kept);
+    kept->next = images->last_base ? images->last_base->next : images->first;
+    if (images->last_base)
+        images->last_base->next = kept;
+    else
+        images->first = kept;
+    if (!kept->next)
+        images->last = kept;
+    images->last_base = kept;
     enter_base(images, kept);
     return true;
 }

@@ -30,6 +30,7 @@ struct images {
     struct engine *engine;
     struct arena bases, round;
     struct image *first, *last; /* bases first, then what was inserted in this round */
+    struct image *last_base;
     struct image_entry **buckets;
     size_t bucket_count, entry_count;
     uint64_t mark;
