@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The transaction protocol, searched by SPIN: the honest model holds in every state, each planted fault is found.
 
     test_model.py [--deep | --trail FAULT]
