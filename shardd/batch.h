@@ -2,13 +2,19 @@
 /* batch.h - the entries of a write batch become SQL, with a result for each.
  *
  * Invariants
- *  B1  Batch n is applied only when n-1 was; any other higher number has no effect at all.
- *  B2  A batch's effects, its marker and its answer are one SQLite transaction: they are all in the file or none is.
- *  B3  A batch that comes again gets the answer that was stored with its effects.
- *  B4  Only a COMMIT consumes a number. When the environment fails (a full disk), the transaction is given up and the
- * number is free. B5  An entry that is refused has no effect, and takes no other entry with it.
  *
- * Several batches that have already arrived share one transaction: batch_begin, batch_apply for each, batch_commit.
+ *  B1  Batch n is applied only when n-1 was; any other higher number has no effect at all.
+ *
+ *  B2  A batch's effects, its marker and its answer are one SQLite transaction: they are all in the file or none is.
+ *
+ *  B3  A batch that comes again gets the answer that was stored with its effects.
+ *
+ *  B4  Only a COMMIT consumes a number: when the environment fails before it, the transaction is given up and the
+ *      number is free.
+ *
+ *  B5  An entry that is refused has no effect, and takes no other entry with it.
+ *
+ * Several batches that have already arrived share one transaction: batch_apply for each, then batch_commit.
  * Main thread. */
 #ifndef SHEAF_BATCH_H
 #define SHEAF_BATCH_H

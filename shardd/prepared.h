@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prepared.h - the rows that outlive a crash: promises of transactions that other shards take part in (design section
- * 7).
+/* prepared.h - the rows that outlive a crash: promises of transactions that other shards take part in.
  *
  * Invariants
  *  P1  A row of _sheaf_prepared is committed before its PREPARE is answered as done.
+ *
  *  P2  What was prepared can be applied: its ops succeeded in a savepoint, and the coordinator's locks keep every key,
- * unique value and parent as they were. RESOLVE with commit that meets a refusal is a broken invariant: nothing is
- * committed and the process ends. P3  A row of _sheaf_decision is committed in the same SQLite transaction as the
- * home's own ops: that commit decides the whole. P4  RESOLVE and FORGET of what is not there are done already: they may
- * be repeated.
+ *      unique value and parent as they were. RESOLVE with commit that meets a refusal is a broken invariant: nothing is
+ *      committed and the process ends.
+ *
+ *  P3  A row of _sheaf_decision is committed in the same SQLite transaction as the home's own ops: that commit decides
+ *      the whole.
+ *
+ *  P4  RESOLVE and FORGET of what is not there are done already: they may be repeated.
  *
  * Inside the caller's transaction; main thread. */
 #ifndef SHEAF_PREPARED_H

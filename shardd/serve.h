@@ -22,8 +22,8 @@ int serve_run(struct serve *serve);
 /* Any thread: what has arrived is finished, then serve_run returns. */
 void serve_stop(struct serve *serve);
 
-/* For store_options.progress. */
-void serve_progress(void *serve);
+/* For store_options.progress; `context` is the serve. */
+void serve_progress(void *context);
 
 void serve_close(struct serve *serve);
 

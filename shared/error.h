@@ -5,7 +5,7 @@
  * parameter, returns `bool` or a pointer, and on failure has filled it. The struct is plain data:
  * it owns nothing, is copied by assignment and lives on the caller's stack.
  *
- * The names of the codes are what every front end prints (design: "this list is closed"). */
+ * The names of the codes are what every front end prints (docs/formats.md): the list is closed. */
 #ifndef SHEAF_ERROR_H
 #define SHEAF_ERROR_H
 
@@ -50,7 +50,7 @@ enum error_code {
 struct error {
     enum error_code code;
     char table[256];      /* the table concerned; "" when there is none */
-    char constraint[512]; /* name, text or columns of the rule (design 10); "" when there is none */
+    char constraint[512]; /* name, text or columns of the rule (docs/formats.md); "" when there is none */
     char text[1024];      /* one line for a person, values of users escaped by error_set; cut, never overrun */
 };
 

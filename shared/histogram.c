@@ -83,7 +83,7 @@ bool histogram_unpack(struct cursor *cursor, struct histogram *ret_histogram, st
         return error_set(error, ERROR_PARSE, "a histogram begins with its count, sum and max");
     for (uint32_t i = 3; i < items; i += 2) {
         uint64_t slot, times;
-        if (!cursor_uint(cursor, &slot) || !cursor_uint(cursor, &times) || slot >= HISTOGRAM_SLOTS)
+        if (!cursor_uint(cursor, &slot) || !cursor_uint(cursor, &times) || slot >= (uint64_t)HISTOGRAM_SLOTS)
             return error_set(error, ERROR_PARSE, "a histogram's slot is a number below %u", HISTOGRAM_SLOTS);
         result.slots[slot] += times;
     }

@@ -276,7 +276,7 @@ static bool is_taken(struct insert *insert, table_id id, uint16_t k)
     return found;
 }
 
-/* SQLite names the key that it happens to check first; an error names the first in declaration order (design 10). */
+/* SQLite names the key that it happens to check first; an error names the first in declaration order. */
 static void name_first_key(struct insert *insert, table_id id, struct error *error)
 {
     const struct schema_table *table = &insert->schema->tables[id];

@@ -31,13 +31,13 @@ void insert_free(struct insert *insert); /* before the connection is closed */
 /* Inserts the row. With `same_is_fine`, a row whose primary key values were given and is there with the same values is
  * INSERT_SAME; else it is `unique`. Primary-key NULLs (but the rowid column's, which is then assigned) are `not_null`.
  * ret_rowid: of the new row, for tables with a rowid. */
-enum insert_result insert_row(struct insert *insert, table_id table, const uint8_t *row, size_t len, bool same_is_fine,
+enum insert_result insert_row(struct insert *insert, table_id id, const uint8_t *row, size_t len, bool same_is_fine,
                               int64_t *ret_rowid, struct error *error);
 
-/* Puts what SQLite reports of a failed statement on `table` into Sheaf's words: code, table, constraint (design 10) and
- * text. `result` is the extended result code. Environment failures (full disk, I/O, memory) give ERROR_IO or
- * ERROR_INTERNAL. */
-void insert_explain(sqlite3 *connection, const struct schema *schema, table_id table, int result, struct error *error);
+/* Puts what SQLite reports of a failed statement on `table` into Sheaf's words: code, table, constraint
+ * (docs/formats.md) and text. `result` is the extended result code. Environment failures (full disk, I/O, memory) give
+ * ERROR_IO or ERROR_INTERNAL. */
+void insert_explain(sqlite3 *connection, const struct schema *schema, table_id id, int result, struct error *error);
 
 /* Binds one value; the bytes must stay until the statement is reset. Returns SQLite's result code. */
 int insert_bind(sqlite3_stmt *statement, int position, const struct value *value);

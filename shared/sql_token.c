@@ -39,7 +39,9 @@ static bool is_word_byte(char c)
 /* Behind a quoted text; a doubled quote is part of it. */
 static const char *skip_quoted(const char *at, const char *end)
 {
-    char close = *at == '[' ? ']' : *at;
+    char close = *at;
+    if (close == '[')
+        close = ']';
     for (at++; at < end; at++) {
         if (*at != close)
             continue;

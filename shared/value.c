@@ -107,9 +107,8 @@ static bool describe_real(double real, struct buffer *text)
         if (sscanf(digits, "%lf", &back) == 1 && memcmp(&back, &real, sizeof back) == 0)
             break;
     }
-    if (isfinite(real) && !strpbrk(digits, ".e"))
-        strcat(digits, ".0");
-    return buffer_put_text(text, digits);
+    bool looks_whole = isfinite(real) && !strpbrk(digits, ".e");
+    return buffer_put_text(text, digits) && (!looks_whole || buffer_put_text(text, ".0"));
 }
 
 bool value_describe(const struct value *value, struct buffer *text)

@@ -20,15 +20,14 @@ enum common_option { DATA, SCHEMA, CONFIG, METRICS, METRICS_FILE, LOG_FORMAT, LO
 #define OWN_FIRST 0x200
 
 static const struct options_own common[COMMON_COUNT] = {
-    [DATA] = {"data", "DIR",
-              "directory of the databases (else $SHEAF_DATA, else the configuration's, else ./sheaf-data)"},
+    [DATA] = {"data", "DIR", "directory of the databases (else --config's, else $SHEAF_DATA, else ./sheaf-data)"},
     [SCHEMA] = {"schema", "FILE", "SQLite DDL; the built-in shop when the directory is new and none is given"},
     [CONFIG] = {"config", "FILE", "configuration (else DIR/sheaf.conf, if it is there)"},
     [METRICS] = {"metrics", "FORMAT", "text, json or none: times and counts at the end"},
     [METRICS_FILE] = {"metrics-file", "FILE", "write them there"},
     [LOG_FORMAT] = {"log-format", "FORMAT", "logfmt or json, on stderr"},
     [LOG_LEVEL] = {"log-level", "LEVEL", "error, warn, info or debug"},
-    [QUIET] = {"quiet", NULL, "no progress, no remarks"},
+    [QUIET] = {"quiet", NULL, "no progress"},
     [HELP] = {"help", NULL, "this help"},
 };
 

@@ -5,7 +5,7 @@
  * (row.h) to a buffer of the caller. A record that is wrong is reported with its line and reason and the reading goes
  * on at the next record, wherever that can be found. It knows rows and nothing of shards. One thread per input.
  *
- * Rules (RFC 4180; design 9, 10): a header names the columns in any order, without case, a missing one takes its
+ * Rules (RFC 4180; docs/formats.md): a header names the columns in any order, without case, a missing one takes its
  * DEFAULT; an unquoted empty field is NULL and "" is the empty string; BOM and CRLF accepted; quoted newlines; a blank
  * line is skipped (in a file of one column it is NULL); hex only for columns declared BLOB, in JSON {"hex":"…"}; text
  * is UTF-8 without U+0000; JSON booleans are refused; a record is at most LIMIT_ROW_BYTES_MAX bytes, beyond it
@@ -19,7 +19,7 @@
 
 enum input_format { INPUT_FORMAT_NONE, INPUT_FORMAT_CSV, INPUT_FORMAT_TSV, INPUT_FORMAT_NDJSON, INPUT_FORMAT_MSGPACK };
 
-/* By extension; "-" and an unknown one are NONE: the caller decides (design: "-" is CSV). */
+/* By extension; "-" and an unknown one are NONE: the caller decides ("-" is CSV). */
 enum input_format input_format_of_path(const char *path);
 enum input_format input_format_of_name(const char *name); /* "csv", "tsv", "ndjson", "jsonl", "msgpack" */
 

@@ -48,7 +48,7 @@ static char *url_of(const char *address, const char *database, struct error *err
     if (fine) {
         snprintf(host, sizeof host, "%.*s", (int)(colon - rest), rest);
         if (!strcmp(host, "localhost"))
-            strcpy(host, "127.0.0.1"); /* and not whichever of its addresses a resolver names first */
+            snprintf(host, sizeof host, "127.0.0.1"); /* and not whichever of its addresses a resolver names first */
         unsigned long port = strtoul(colon + 1, &end, 10);
         fine = colon[1] >= '0' && colon[1] <= '9' && !*end && port >= 1 && port <= 65535 && host_is_loopback(host);
     }
@@ -81,7 +81,7 @@ static void find_program(char *path, size_t size)
         path[len] = '\0';
         char *slash = strrchr(path, '/');
         if (slash) {
-            strcpy(slash + 1, "shardd"); /* there is room: readlink left it */
+            memcpy(slash + 1, "shardd", sizeof "shardd"); /* there is room: readlink left it */
             if (!access(path, X_OK))
                 return;
         }

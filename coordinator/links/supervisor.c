@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariants:
- * 1. At most one process and one connection per shard, both of the current generation. A new generation begins only
- * when the process of the last one is reaped and its connection closed.
- * 2. Every generation ends in exactly one event that says so: LOST when it was CONNECTED, FAILED when it was not; none
- *    when the coordinator stops.
- * 3. After that event nothing of that generation reaches the listener: the link is closed before the event is posted.
- * 4. Only this thread spawns, so that PR_SET_PDEATHSIG means the end of the coordinator and nothing else. */
+/* Invariants
+ *  S1  At most one process and one connection per shard, both of the current generation. A new generation begins only
+ *      when the process of the last one is reaped and its connection closed.
+ *
+ *  S2  Every generation ends in exactly one event that says so: LOST when it was CONNECTED, FAILED when it was not;
+ *      none when the coordinator stops.
+ *
+ *  S3  After that event nothing of that generation reaches the listener: the link is closed before the event is posted.
+ *
+ *  S4  Only this thread spawns, so that PR_SET_PDEATHSIG means the end of the coordinator and nothing else. */
 #include "supervisor.h"
 
 #include "clock.h"
@@ -123,7 +126,7 @@ static void close_link(struct shard *shard)
     shard->link = NULL;
 }
 
-/* The end of a generation (invariants 2 and 3). */
+/* The end of a generation (S2, S3). */
 static void end_generation(struct supervisor *supervisor, struct shard *shard, const struct error *why)
 {
     close_link(shard);

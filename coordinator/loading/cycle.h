@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cycle.h - the inputs of tables that refer to each other, or to themselves.
  *
- * Meaning (design: loading many files as one input): uniqueness first - the earliest row that is valid by itself holds
+ * Meaning (docs/formats.md, "What a load means"): uniqueness first - the earliest row that is valid by itself holds
  * its keys, even when a reference fails it later; then references - the largest set of rows that all have their
  * parents; then the rows are sent parents first, those that need each other in one transaction.
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* loader.h - many files as one input (design section 9).
+/* loader.h - many files as one input (docs/formats.md, "What a load means").
  *
  * Meaning: the result is that of taking tables parents first, each in input order. Tables are taken by strongly
  * connected components of the reference graph, in topological order: a component starts when every input of every

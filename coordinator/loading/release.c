@@ -127,7 +127,7 @@ void release_make_atomic(struct release *release, bool row_by_row)
 static bool grow(struct chunk *chunk)
 {
     struct submission *larger = submission_new(chunk->capacity * 2);
-    bool *opens_unit = realloc(chunk->opens_unit, chunk->capacity * 2 * sizeof(*opens_unit));
+    bool *opens_unit = realloc(chunk->opens_unit, (size_t)chunk->capacity * 2 * sizeof(*opens_unit));
 
     if (opens_unit)
         chunk->opens_unit = opens_unit;

@@ -14,7 +14,7 @@
  * becomes too long, a shard is given up (MISHAPS). A coordinator of the model serves as soon as the locks of what is in
  * doubt are held; recovery.c, stricter, waits until it is resolved.
  *
- * Asserted, by the numbers of docs/promises.md: 1 what is acknowledged is committed, and never undone; 2 once; 3 no
+ * Asserted, by the numbers of ARCHITECTURE.md: 1 what is acknowledged is committed, and never undone; 2 once; 3 no
  * child without its parent in the files whenever nothing is in doubt; 4 all or nothing (likewise); what is refused is
  * never applied; and, when nothing can move any more, no promise, decision or lock is left and everybody has an answer.
  *

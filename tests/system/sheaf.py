@@ -69,7 +69,7 @@ def run(*argv, input="", env=None, cwd=None, timeout=TIMEOUT_S, text=True, progr
 
 
 def database(data, name):
-    """The path of a database's file, by the rule of the design (percent-encoding)."""
+    """The path of a database's file, by its rule (percent-encoding)."""
     encoded = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "".join(f"%{b:02X}" for b in c.encode())
                       for c in name)
     return os.path.join(data, encoded + ".db")
