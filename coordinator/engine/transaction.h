@@ -10,7 +10,22 @@
  * PLANNING (plan.h) finds out what is to be written and which references have to hold; nothing has been sent until it
  * is over, so a transaction that is in an older one's way begins again. A failed or refused step before the decision
  * turns into RESOLVING with abort. Locks stay until every participant has resolved: an unreachable one is asked again
- * when it is back. Engine thread only. */
+ * when it is back. Engine thread only.
+ *
+ * Invariants
+ *  T1  All locks are held before the first reference is checked, the transaction's own rows counting as present.
+ *
+ *  T2  Nothing is decided before every other participant has answered its PREPARE as done; a step that is refused
+ *      before the decision turns into RESOLVING with abort, and nothing of the transaction stays anywhere.
+ *
+ *  T3  The user is told that it is done after the home's commit, never before.
+ *
+ *  T4  After the decision nothing may fail, only be sent again: a participant that cannot be reached or cannot write
+ *      is asked again when it is back.
+ *
+ *  T5  Locks stay until every participant has resolved, also when the user has been answered long before.
+ *
+ * Engine thread only. */
 #ifndef SHEAF_TRANSACTION_H
 #define SHEAF_TRANSACTION_H
 
