@@ -23,7 +23,7 @@ struct store {
     sqlite3 *connection;
     sqlite3_stmt *begin, *commit, *rollback, *mark, *forget_marks, *marked;
     struct schema *schema;
-    struct store_meta meta;
+    struct file_meta meta;
     uint64_t last_batch;
     unsigned since_wal_look;
 };
@@ -108,12 +108,12 @@ static bool judge_file(struct store *store, bool *ret_fresh, struct error *error
     *ret_fresh = application == 0 && objects == 0;
     if (*ret_fresh)
         return true;
-    if (application != STORE_APPLICATION_ID)
+    if (application != FILE_APPLICATION_ID)
         return error_set(error, ERROR_PARSE, "database %s: %s holds another program's tables; it is left as it is",
                          store->database, store->path);
-    if (format > STORE_FORMAT)
+    if (format > FILE_FORMAT)
         return error_set(error, ERROR_PARSE, "database %s: %s has format %lld, this Sheaf knows up to %d",
-                         store->database, store->path, (long long)format, STORE_FORMAT);
+                         store->database, store->path, (long long)format, FILE_FORMAT);
     return true;
 }
 
@@ -183,7 +183,7 @@ static bool prepare(struct store *store, const char *sql, sqlite3_stmt **stateme
 static bool load_own_tables(struct store *store, struct error *error)
 {
     int64_t last;
-    if (!store_meta_read(store->connection, &store->meta, error) ||
+    if (!file_meta_read(store->connection, &store->meta, error) ||
         !number_of(store, "SELECT coalesce(max(batch), 0) FROM _sheaf_applied", &last, error))
         return error_prefix(error, "database %s: %s: ", store->database, store->path);
     if (strcmp(store->meta.database, store->database))
@@ -239,7 +239,7 @@ void store_close(struct store *store)
     sqlite3_close(store->connection);
     owner_unlock(store->lock);
     schema_free(store->schema);
-    store_meta_release(&store->meta);
+    file_meta_release(&store->meta);
     free(store->database);
     free(store->path);
     free(store->wal_path);
@@ -325,7 +325,7 @@ static struct schema *given_schema(const struct wire_hello *hello, struct error 
 }
 
 /* The first claim of a fresh file: the user's tables and Sheaf's, in one transaction. */
-static bool create(struct store *store, const struct schema *schema, const struct store_meta *meta, struct error *error)
+static bool create(struct store *store, const struct schema *schema, const struct file_meta *meta, struct error *error)
 {
     database_id id = schema_find_database(schema, store->database);
     if (id == SCHEMA_NONE)
@@ -336,8 +336,8 @@ static bool create(struct store *store, const struct schema *schema, const struc
     for (uint16_t i = 0; ok && i < schema->databases[id].statement_count; i++)
         ok = run(store, schema->databases[id].statements[i], "creating", error);
     char pragmas[120];
-    snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d;", STORE_APPLICATION_ID,
-             STORE_FORMAT);
+    snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d;", FILE_APPLICATION_ID,
+             FILE_FORMAT);
     ok = ok && store_meta_create(store->connection, meta, error) && run(store, pragmas, "creating", error) &&
          run(store, "COMMIT", "creating", error);
     if (!ok)
@@ -348,15 +348,15 @@ static bool create(struct store *store, const struct schema *schema, const struc
 static bool claim_fresh(struct store *store, const struct schema *schema, uint64_t epoch, uint64_t coordinator,
                         const struct wire_hello *hello, struct error *error)
 {
-    struct store_meta meta = {.epoch = epoch,
-                              .coordinator = coordinator,
-                              .database = strdup(store->database),
-                              .cluster = strndup(hello->cluster, hello->cluster_len),
-                              .schema = strndup(hello->schema, hello->schema_len),
-                              .placement = strndup(hello->placement, hello->placement_len)};
+    struct file_meta meta = {.epoch = epoch,
+                             .coordinator = coordinator,
+                             .database = strdup(store->database),
+                             .cluster = strndup(hello->cluster, hello->cluster_len),
+                             .schema = strndup(hello->schema, hello->schema_len),
+                             .placement = strndup(hello->placement, hello->placement_len)};
     bool ok = meta.database && meta.cluster && meta.schema && meta.placement;
     ok = ok ? create(store, schema, &meta, error) : error_set(error, ERROR_INTERNAL, "out of memory");
-    store_meta_release(&meta);
+    file_meta_release(&meta);
     return ok && load_own_tables(store, error);
 }
 

@@ -11,7 +11,7 @@
  *   _sheaf_applied(batch, result)        the last batches and what was answered
  *   _sheaf_prepared(txn, epoch, home, ops, locks)   promised, not decided
  *   _sheaf_decision(txn, participants)   decided here, not yet forgotten
- * application_id is STORE_APPLICATION_ID, user_version the format. */
+ * application_id and user_version say so (file_meta.h). */
 #ifndef SHEAF_STORE_H
 #define SHEAF_STORE_H
 
@@ -20,9 +20,6 @@
 #include "wire.h"
 
 #include <sqlite3.h>
-
-#define STORE_APPLICATION_ID 0x53686561 /* "Shea" */
-#define STORE_FORMAT 1
 
 struct store;
 

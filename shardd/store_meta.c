@@ -15,15 +15,6 @@ static const char own_tables[] =
     " ops BLOB NOT NULL, locks BLOB NOT NULL);"
     "CREATE TABLE _sheaf_decision (txn INTEGER PRIMARY KEY, participants TEXT NOT NULL);";
 
-void store_meta_release(struct store_meta *meta)
-{
-    free(meta->cluster);
-    free(meta->database);
-    free(meta->schema);
-    free(meta->placement);
-    *meta = (struct store_meta){0};
-}
-
 static bool failed(sqlite3 *connection, struct error *error)
 {
     return error_set(error, ERROR_IO, "%s", sqlite3_errmsg(connection));
@@ -48,7 +39,7 @@ static bool put(sqlite3 *connection, const char *name, const char *text, uint64_
     return ok;
 }
 
-bool store_meta_create(sqlite3 *connection, const struct store_meta *meta, struct error *error)
+bool store_meta_create(sqlite3 *connection, const struct file_meta *meta, struct error *error)
 {
     if (sqlite3_exec(connection, own_tables, NULL, NULL, NULL) != SQLITE_OK)
         return failed(connection, error);
@@ -57,44 +48,6 @@ bool store_meta_create(sqlite3 *connection, const struct store_meta *meta, struc
            put(connection, "cluster", meta->cluster, 0, error) &&
            put(connection, "database", meta->database, 0, error) && put(connection, "schema", meta->schema, 0, error) &&
            put(connection, "placement", meta->placement, 0, error);
-}
-
-static void take(struct store_meta *meta, const char *name, sqlite3_stmt *row)
-{
-    struct {
-        const char *name;
-        char **place;
-    } const texts[] = {{"cluster", &meta->cluster},
-                       {"database", &meta->database},
-                       {"schema", &meta->schema},
-                       {"placement", &meta->placement}};
-    if (!strcmp(name, "epoch"))
-        meta->epoch = (uint64_t)sqlite3_column_int64(row, 1);
-    if (!strcmp(name, "coordinator"))
-        meta->coordinator = (uint64_t)sqlite3_column_int64(row, 1);
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (!strcmp(name, texts[i].name) && !*texts[i].place && sqlite3_column_text(row, 1))
-            *texts[i].place = strdup((const char *)sqlite3_column_text(row, 1));
-}
-
-bool store_meta_read(sqlite3 *connection, struct store_meta *ret_meta, struct error *error)
-{
-    struct store_meta meta = {0};
-    sqlite3_stmt *row = NULL;
-    if (sqlite3_prepare_v2(connection, "SELECT name, value FROM _sheaf_meta", -1, &row, NULL) != SQLITE_OK)
-        return failed(connection, error);
-    int result;
-    while ((result = sqlite3_step(row)) == SQLITE_ROW)
-        take(&meta, (const char *)sqlite3_column_text(row, 0), row);
-    sqlite3_finalize(row);
-    if (result != SQLITE_DONE || !meta.cluster || !meta.database || !meta.schema || !meta.placement) {
-        store_meta_release(&meta);
-        return result == SQLITE_DONE ? error_set(error, ERROR_PARSE, "its own tables are incomplete")
-                                     : failed(connection, error);
-    }
-    store_meta_release(ret_meta);
-    *ret_meta = meta;
-    return true;
 }
 
 bool store_meta_write_epoch(sqlite3 *connection, uint64_t epoch, uint64_t coordinator, struct error *error)

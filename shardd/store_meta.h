@@ -4,24 +4,14 @@
 #define SHEAF_STORE_META_H
 
 #include "error.h"
+#include "file_meta.h"
 #include "schema.h"
 #include "wire.h"
 
 #include <sqlite3.h>
 
-struct store_meta {
-    uint64_t epoch;
-    uint64_t coordinator;
-    char *cluster; /* these four are owned: store_meta_release */
-    char *database;
-    char *schema;
-    char *placement;
-};
-void store_meta_release(struct store_meta *meta);
-
 /* Creates the tables and writes the values; the caller owns the transaction. */
-bool store_meta_create(sqlite3 *connection, const struct store_meta *meta, struct error *error);
-bool store_meta_read(sqlite3 *connection, struct store_meta *ret_meta, struct error *error);
+bool store_meta_create(sqlite3 *connection, const struct file_meta *meta, struct error *error);
 bool store_meta_write_epoch(sqlite3 *connection, uint64_t epoch, uint64_t coordinator, struct error *error);
 
 /* Prepared transactions, decisions and the state of each table of `database`, into a hello's answer. */
