@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* coordinator: finds the verb, hands over. */
+#include "check.h"
 #include "demo.h"
 #include "insert_command.h"
 #include "load.h"
@@ -26,6 +27,7 @@ static const struct verb verbs[] = {
     {"demo", "insert a shop's rows, good and bad, and show what becomes of them", demo_command},
     {"load", "load CSV, TSV, NDJSON or msgpack files into tables", load_command},
     {"insert", "insert rows given as JSON lines, and answer each", insert_command},
+    {"check", "verify files, references and transactions left over; repair nothing", check_command},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
@@ -51,9 +53,10 @@ static int print_help(void)
         len += snprintf(text + len, sizeof text - (size_t)len, "  %-8s %s\n", verbs[i].name, verbs[i].does);
     snprintf(text + len, sizeof text - (size_t)len,
              "\n'coordinator VERB --help' tells more of each.\n"
-             "\nExit status: 0 all accepted or already there; 1 some rows refused; 2 usage,\n"
-             "configuration, schema or unreadable input; 3 a process or database unavailable,\n"
-             "busy or full, or an outcome unknown; 4 internal error; 130, 143 interrupted.\n");
+             "\nExit status: 0 all accepted or already there; 1 some rows refused, or check\n"
+             "found something; 2 usage, configuration, schema or unreadable input; 3 a process\n"
+             "or database unavailable, busy or full, or an outcome unknown; 4 internal error;\n"
+             "130, 143 interrupted.\n");
     return print(text);
 }
 

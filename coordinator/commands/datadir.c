@@ -56,15 +56,18 @@ static bool sync_parent(const char *path, struct error *error)
     return fine;
 }
 
+static bool enter(struct datadir *datadir, struct error *error)
+{
+    datadir->fd = open(datadir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return datadir->fd >= 0 || failed(error, datadir->path, NULL, "the data directory cannot be opened");
+}
+
 static bool make(struct datadir *datadir, struct error *error)
 {
     bool made = mkdir(datadir->path, 0700) == 0;
     if (!made && errno != EEXIST)
         return failed(error, datadir->path, NULL, "the data directory cannot be made");
-    datadir->fd = open(datadir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (datadir->fd < 0)
-        return failed(error, datadir->path, NULL, "the data directory cannot be opened");
-    return !made || sync_parent(datadir->path, error);
+    return enter(datadir, error) && (!made || sync_parent(datadir->path, error));
 }
 
 /* The pid that the holder of the lock wrote; it may be writing it at this moment. */
@@ -94,14 +97,31 @@ static bool lock(struct datadir *datadir, struct error *error)
     return true;
 }
 
-struct datadir *datadir_open(const char *path, struct error *error)
+static struct datadir *new_datadir(const char *path, struct error *error)
 {
     struct datadir *datadir = calloc(1, sizeof *datadir);
     if (datadir)
         *datadir = (struct datadir){.path = strdup(path), .fd = -1, .lock_fd = -1};
-    if (!datadir || !datadir->path)
-        error_set(error, ERROR_INTERNAL, "out of memory");
-    else if (make(datadir, error) && lock(datadir, error))
+    if (datadir && datadir->path)
+        return datadir;
+    error_set(error, ERROR_INTERNAL, "out of memory");
+    datadir_close(datadir);
+    return NULL;
+}
+
+struct datadir *datadir_open(const char *path, struct error *error)
+{
+    struct datadir *datadir = new_datadir(path, error);
+    if (datadir && make(datadir, error) && lock(datadir, error))
+        return datadir;
+    datadir_close(datadir);
+    return NULL;
+}
+
+struct datadir *datadir_look(const char *path, struct error *error)
+{
+    struct datadir *datadir = new_datadir(path, error);
+    if (datadir && enter(datadir, error))
         return datadir;
     datadir_close(datadir);
     return NULL;

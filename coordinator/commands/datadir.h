@@ -20,6 +20,8 @@
 struct datadir;
 
 struct datadir *datadir_open(const char *path, struct error *error);
+/* For reading the note only: makes nothing and locks nothing, whoever has the directory. */
+struct datadir *datadir_look(const char *path, struct error *error);
 /* Unlocks. The directory and the lock file stay. NULL is fine. */
 void datadir_close(struct datadir *datadir);
 

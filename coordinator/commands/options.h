@@ -17,7 +17,7 @@
 /* Exit statuses, the same for every verb (130 and 143 are added by whoever was interrupted: 128 + the signal). */
 enum {
     STATUS_FINE = 0,        /* all accepted or already there; the demo as planned */
-    STATUS_REFUSED = 1,     /* some rows refused */
+    STATUS_REFUSED = 1,     /* some rows refused, or check found something */
     STATUS_USAGE = 2,       /* usage, configuration, schema, unreadable input */
     STATUS_UNAVAILABLE = 3, /* a process or database unavailable, busy or full, or an outcome unknown */
     STATUS_INTERNAL = 4

@@ -258,6 +258,21 @@ static bool open_directory(struct session *session, const char *data, struct err
     return cluster_read(session->datadir, &session->stored, error);
 }
 
+bool session_look(struct session *session, const struct options *options, struct error *error)
+{
+    const char *data = NULL;
+    *session = (struct session){0};
+    config_init(&session->config);
+    if (open_log(options, error) && choose_data(session, options, &data, error) &&
+        (session->datadir = datadir_look(data, error)) != NULL) {
+        session->data = datadir_path(session->datadir);
+        if (cluster_read(session->datadir, &session->stored, error))
+            return true;
+    }
+    session_close(session);
+    return false;
+}
+
 bool session_open(struct session *session, const struct options *options, struct error *error)
 {
     struct schema_placement placement = {0};

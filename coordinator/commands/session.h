@@ -34,6 +34,10 @@ struct session {
     const char **addresses; /* per database; NULL: local */
 };
 
+/* For a verb that only reads files: log, configuration and the directory with its note, and nothing is made, locked or
+ * started: engine and schema stay NULL. Ended by session_close as well. */
+bool session_look(struct session *session, const struct options *options, struct error *error);
+
 bool session_open(struct session *session, const struct options *options, struct error *error);
 
 /* Finishes what was submitted, stops the shards, unlocks. */

@@ -1,0 +1,7 @@
+/* check.h - `coordinator check`: verifies the databases of a directory, repairs nothing. */
+#ifndef SHEAF_CHECK_H
+#define SHEAF_CHECK_H
+
+int check_command(int argc, char **argv);
+
+#endif
