@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* file_meta.h - what a database file says of itself: whose it is, and the schema and placement it was made with.
  *
  * In a file that is Sheaf's, application_id is FILE_APPLICATION_ID, user_version the format, and the table

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* checked.h - the inside of the room: a database of the schema during a check. */
 #ifndef SHEAF_CHECKED_H
 #define SHEAF_CHECKED_H

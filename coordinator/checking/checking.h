@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* checking.h - every database file of a directory and every reference between them, read and judged, nothing changed.
  *
  * Works on files that nobody serves, wherever they were copied to, and beside a running system: then each file is one

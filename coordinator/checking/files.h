@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* files.h - database files opened to be read and nothing else, whoever else has them open.
  *
  * A file is read through two connections: the snapshot, one read transaction for the file's whole check, and one that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* findings.h - what a check found, in the order in which it was found.
  *
  * The caller bounds how many it adds about one thing (FINDINGS_SHOWN, then one that says how many more). One thread. */

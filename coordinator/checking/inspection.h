@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inspection.h - one database file, looked at by itself.
  *
  * Whether it is there and can be read, SQLite's own integrity_check (pages, indexes and so unique keys, NOT NULL and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* leftovers.h - what transactions across databases left behind when they were cut short (design section 7).
  *
  * A promise (_sheaf_prepared) or a decision (_sheaf_decision) that stays is resolved by the next start, so it is in

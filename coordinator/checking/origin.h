@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* origin.h - whose database files a directory holds, and by which schema they are to be judged.
  *
  * DIR/sheaf.cluster says so where it is there; bare files say it themselves, and where they disagree most of them are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* parents.h - one reference over the files: every child's parent is looked up, compared as SQLite compares it.
  *
  * The children are streamed from their file's snapshot and looked up one by one in that of the parent's file, in

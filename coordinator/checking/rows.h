@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rows.h - which columns find a row again, which name it to a person, and how they read.
  *
  * The rowid finds a row, else the primary key; the primary key names it, else the rowid. A table without either (all of

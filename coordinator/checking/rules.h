@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rules.h - the CHECK constraints of one table, for every row.
  *
  * SQLite's integrity_check looks at them only through a connection that may write: one that reads drops them when it
