@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCK_BYTES 9 /* as transaction_rows_locks writes them */
+#define LOCK_BYTES 9 /* as lockset.h writes them: the key, then whether it is exclusive */
 
 void leftovers_release(struct leftover_keys *keys)
 {
