@@ -233,8 +233,8 @@ static bool is_busy(const struct engine *engine)
  * for. One that has been away for longer than an operation waits resolves at the next start. */
 static bool is_over(const struct engine *engine)
 {
-    return engine->stopping &&
-           (!engine->serving || (!engine->first_waiting && engine->ops_active == 0 && !transaction_any_busy(engine)));
+    return engine->stopping && (!engine->serving || (!engine->first_waiting && engine->ops_active == 0 &&
+                                                     !engine->questions && !transaction_any_busy(engine)));
 }
 
 static void *run(void *context)
@@ -262,6 +262,8 @@ static void *run(void *context)
             go_on(engine);
         }
     }
+    for (database_id d = 0; d < engine->schema->database_count; d++)
+        peer_stop(&engine->peers[d]);
     return NULL;
 }
 

@@ -240,3 +240,17 @@ void peer_tick(struct peer *peer)
         ask = next;
     }
 }
+
+void peer_stop(struct peer *peer)
+{
+    struct error error;
+    struct ask *before = NULL;
+    error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
+    for (struct ask *ask = peer->first, *next; ask; ask = next) {
+        next = ask->next;
+        if (ask->kind == WIRE_WRITE)
+            before = ask;
+        else
+            settle(peer, before, ask, NULL, &error);
+    }
+}

@@ -49,7 +49,9 @@ struct peer {
 };
 
 void peer_init(struct peer *peer, struct engine *engine, database_id database);
-/* Every ask must have been answered or taken back. */
+/* No answer will be read any more: refuses the questions that are under way. Writes stay; what became of them is for
+ * the next start to find out. */
+void peer_stop(struct peer *peer);
 void peer_release(struct peer *peer);
 
 void peer_ask(struct peer *peer, struct ask *ask);

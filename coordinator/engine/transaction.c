@@ -532,7 +532,7 @@ void transaction_tick(struct engine *engine)
 bool transaction_any_busy(const struct engine *engine)
 {
     for (const struct transaction *t = engine->transactions; t; t = t->next) {
-        if (t->state != RESOLVING)
+        if (t->submission)
             return true;
         for (uint16_t i = 0; i < t->part_count; i++)
             if ((t->parts[i].state == PART_SENT || t->parts[i].state == PART_WAITS) &&

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine_world.h - an engine on shards made of memory (fake_shards.h), and rows written as text.
+ *
+ * Rows are written as fake_shards.h tells them: "people(1,'a') people(-,NULL)~"; - is not given, ~ says that the same
+ * row may be there, *600000 is a text of so many bytes. What became of them is text as well: "done same unique", a word
+ * an operation; "-" when it fell with the others of its submission. A word and … stand for many that are all alike.
+ *
+ * world_open and world_close are setup and teardown of a test; the engine starts in between, with world_start, when the
+ * test has said what the shards hold. world_close lets go whatever is held, so a test may fail anywhere. */
+#ifndef SHEAF_TEST_ENGINE_WORLD_H
+#define SHEAF_TEST_ENGINE_WORLD_H
+
+#include "engine.h"
+#include "fake_shards.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Each table has a database of its own, with the same number. */
+enum { PEOPLE, NOTES, THINGS, STAFF, PLACES, VISITS, TABLES };
+
+/* An `answer_ms` for tests in which it runs out; all else takes as long as it takes. */
+#define SOON_MS 100
+
+/* A submission on its way, or answered. Lives as long as the world. */
+struct sent {
+    struct submission *submission;
+    bool answered;
+    char outcome[512];
+    struct sent *next;
+};
+
+/* A question on its way, or answered; likewise. */
+struct asked {
+    struct query query;
+    bool answered;
+    struct asked *next;
+};
+
+struct world {
+    struct schema *schema;
+    struct engine_options options;
+    struct engine *engine; /* NULL: not started, or stopped */
+    struct error error;    /* why it did not start */
+    struct sent *sent;
+    struct asked *asked;
+    struct background *starting, *stopping;
+};
+
+int world_open(void **state);
+int world_close(void **state);
+
+/* Fails the test when it does not start. */
+void world_start(struct world *world);
+/* Starts it while the test goes on; world_started waits and says whether it serves. */
+void world_start_beside(struct world *world);
+bool world_started(struct world *world);
+
+void world_stop(struct world *world);
+/* Likewise: while the test goes on. */
+void world_stop_beside(struct world *world);
+void world_stopped(struct world *world);
+
+struct sent *world_submit(struct world *world, const char *rows);
+struct sent *world_submit_atomic(struct world *world, const char *rows);
+/* `count` rows with the ids from `from` on, and that in their second column. */
+struct sent *world_submit_many(struct world *world, table_id table, int64_t from, uint32_t count, struct value second);
+
+/* Asks a shard for its stats. */
+struct asked *world_ask(struct world *world, database_id database);
+bool asked_is_answered(const struct asked *asked);
+void asked_wait(const struct asked *asked);
+
+/* Everything that was posted has been acted on, and what followed from it. */
+void world_settle(struct world *world);
+
+/* Whether a line of the engine's log holds this. */
+bool world_logged(const char *text);
+
+bool sent_is_answered(const struct sent *sent);
+/* Waits for it. Of more than eight that all went alike only the first is told, and "…". */
+const char *sent_outcome(struct sent *sent);
+/* The first refusal's text; after the outcome. */
+const char *sent_text(const struct sent *sent);
+
+struct fake_request *world_expect(database_id database, const char *line, const char *file, int at);
+
+/* The next request to a shard is this; gives it. A line that ends in … is only the beginning. */
+#define expect(database, line) world_expect(database, line, __FILE__, __LINE__)
+#define assert_outcome(sent, outcome) assert_string_equal(sent_outcome(sent), outcome)
+#define assert_says(text, part)                                 \
+    do {                                                        \
+        if (!strstr(text, part))                                \
+            fail_msg("\"%s\" does not say \"%s\"", text, part); \
+    } while (0)
+/* Nothing goes to that shard at the moment. */
+#define assert_quiet(world, database)         \
+    do {                                      \
+        world_settle(world);                  \
+        assert_true(fake_is_quiet(database)); \
+    } while (0)
+#define engine_test(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+
+#endif
