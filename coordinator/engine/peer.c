@@ -27,7 +27,10 @@ void peer_release(struct peer *peer)
 
 void peer_error(const struct peer *peer, struct error *error)
 {
-    error_set(error, ERROR_UNAVAILABLE, "database %s is not available: %s", name_of(peer), peer->why.text);
+    if (peer->state == PEER_READY)
+        error_set(error, ERROR_UNAVAILABLE, "database %s has not answered in time", name_of(peer));
+    else
+        error_set(error, ERROR_UNAVAILABLE, "database %s is not available: %s", name_of(peer), peer->why.text);
 }
 
 bool peer_is_gone(const struct peer *peer)
@@ -143,11 +146,10 @@ static void probed_again(struct ask *ask, struct cursor *body, const struct erro
 
 static void lost(struct peer *peer, const struct link_event *event)
 {
-    if (peer->state != PEER_AWAY) {
+    if (peer->state == PEER_READY) /* else it was away already, however often it was seen */
         peer->away_since_ns = peer->engine->now_ns;
-        if (event->kind == LINK_LOST)
-            engine_say(peer->engine, LOG_LEVEL_WARN, peer->database, event->error.text);
-    }
+    if (peer->state != PEER_AWAY && event->kind == LINK_LOST)
+        engine_say(peer->engine, LOG_LEVEL_WARN, peer->database, event->error.text);
     peer->state = PEER_AWAY;
     peer->why = event->error;
 }
@@ -224,8 +226,6 @@ void peer_event(struct peer *peer, const struct link_event *event)
 
 void peer_tick(struct peer *peer)
 {
-    if (!peer_is_gone(peer))
-        return;
     struct error error;
     peer_error(peer, &error);
     uint64_t waits = (uint64_t)peer->engine->limits.answer_ms * NS_PER_MS;

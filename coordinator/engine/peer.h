@@ -17,8 +17,8 @@ struct ask {
     uint8_t head[16]; /* the body's first bytes; */
     uint8_t head_len;
     struct buffer body; /* and the rest of it */
-    /* `body` is NULL with a refusal: the shard's own, or ERROR_UNAVAILABLE when it was away for too long (never for a
-     * write that may have reached it: that one is kept until the shard is back). */
+    /* `body` is NULL with a refusal: the shard's own, or ERROR_UNAVAILABLE when it was away or silent for too long
+     * (never for a write that may have reached it: that one is kept until the shard answers). */
     void (*answered)(struct ask *ask, struct cursor *body, const struct error *refusal);
     void *context;
 
@@ -40,7 +40,7 @@ struct peer {
     database_id database;
     enum peer_state state;
     uint64_t generation;
-    uint64_t away_since_ns;
+    uint64_t away_since_ns; /* when it was READY last */
     struct ask hello;
     struct wire_hello_answer said;   /* the last answer to a hello */
     void (*back)(struct peer *peer); /* it is about to be READY again after a loss; `said` is fresh */
@@ -69,13 +69,14 @@ void peer_is_ready(struct peer *peer);
 /* What links has to say about it; does not take over the event. */
 void peer_event(struct peer *peer, const struct link_event *event);
 
-/* Refuses questions that have waited too long for a shard that is away. */
+/* Refuses what has waited too long: questions, whether the shard is away or says nothing, and writes that it has not
+ * got. */
 void peer_tick(struct peer *peer);
 
 /* Whether it has been away for longer than an operation waits. */
 bool peer_is_gone(const struct peer *peer);
 
-/* "database users is not available: …" */
+/* "database users is not available: …", or has not answered in time when it is there. */
 void peer_error(const struct peer *peer, struct error *error);
 
 #endif

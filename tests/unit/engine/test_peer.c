@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A shard that is away, comes back, comes back wrong, or says nothing. */
+#include "engine_world.h"
+
+#include "clock.h"
+
+static void rows_wait_for_a_shard_that_is_away(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_lose(THINGS, false);
+    struct sent *sent = world_submit(world, "things(1,'a')");
+    assert_outcome(world_submit(world, "people(1,'a')"), "done"); /* others go on */
+    world_settle(world);
+    assert_false(sent_is_answered(sent));
+    fake_connect(THINGS);
+    assert_outcome(sent, "done");
+    expect(THINGS, "write 1: things(1,'a')");
+    assert_true(world_logged("database things: lost, as told"));
+    assert_true(world_logged("shard is back"));
+}
+
+static void questions_wait_for_a_shard_that_is_away(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_lose(THINGS, false);
+    struct asked *asked = world_ask(world, THINGS);
+    world_settle(world);
+    assert_false(asked_is_answered(asked));
+    fake_connect(THINGS);
+    asked_wait(asked);
+    assert_true(asked->query.ok);
+}
+
+/* First a hello that changes nothing, to see that the file is still there. */
+static void a_shard_that_is_back_is_asked_and_then_claimed_under_the_same_epoch(void **state)
+{
+    struct world *world = *state;
+    fake_says(THINGS)->epoch = 7;
+    world_start(world);
+    fake_hold(THINGS, WIRE_HELLO, true);
+    fake_lose(THINGS, false);
+    struct sent *sent = world_submit(world, "things(1,'a')");
+    fake_connect(THINGS);
+    struct fake_request *hello = expect(THINGS, "hello");
+    assert_int_equal(hello->header.epoch, 8);
+    assert_quiet(world, THINGS);
+    fake_answer(hello);
+    struct fake_request *claim = expect(THINGS, "claim");
+    assert_int_equal(claim->header.epoch, 8);
+    assert_quiet(world, THINGS);
+    fake_answer(claim);
+    expect(THINGS, "write 1: things(1,'a')");
+    assert_outcome(sent, "done");
+}
+
+static void what_was_not_answered_is_sent_again_in_order(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(PEOPLE, WIRE_EXISTS, true);
+    fake_hold(PEOPLE, WIRE_WRITE, true);
+    fake_hold(PEOPLE, WIRE_STATS, true);
+    struct sent *child = world_submit(world, "notes(1,NULL,'a')");
+    expect(PEOPLE, "exists people.1: 'a'");
+    struct asked *asked = world_ask(world, PEOPLE);
+    expect(PEOPLE, "stats");
+    struct sent *row = world_submit(world, "people(1,'b')");
+    expect(PEOPLE, "write 1: people(1,'b')");
+    fake_lose(PEOPLE, false);
+    fake_connect(PEOPLE);
+    struct fake_request *exists = expect(PEOPLE, "exists people.1: 'a'");
+    struct fake_request *stats = expect(PEOPLE, "stats");
+    struct fake_request *write = expect(PEOPLE, "write 1: people(1,'b')");
+    fake_answer(write); /* answers may come in any order */
+    fake_answer(exists);
+    fake_answer(stats);
+    assert_outcome(row, "done");
+    assert_outcome(child, "done");
+    asked_wait(asked);
+}
+
+static void what_an_earlier_generation_says_is_dropped(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(THINGS, WIRE_WRITE, true);
+    struct sent *sent = world_submit(world, "things(1,'a')");
+    struct fake_request *old = expect(THINGS, "write 1: things(1,'a')");
+    fake_lose(THINGS, false);
+    fake_connect(THINGS);
+    struct fake_request *new = expect(THINGS, "write 1: things(1,'a')");
+    fake_refuse(old, ERROR_IO, "too late");
+    world_settle(world);
+    assert_false(sent_is_answered(sent));
+    fake_answer(new);
+    assert_outcome(sent, "done");
+}
+
+static void who_waits_too_long_for_a_shard_learns_why(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.answer_ms = SOON_MS;
+    world_start(world);
+    fake_lose(THINGS, false);
+    struct asked *asked = world_ask(world, THINGS);
+    struct sent *sent = world_submit(world, "things(1,'a') people(1,'a')");
+    assert_outcome(sent, "unavailable done");
+    assert_string_equal(sent_text(sent), "database things is not available: database things: lost, as told");
+    asked_wait(asked);
+    assert_int_equal(asked->query.error.code, ERROR_UNAVAILABLE);
+    fake_connect(THINGS); /* nothing had been sent, and nothing is */
+    assert_outcome(world_submit(world, "things(1,'b')"), "done");
+    expect(THINGS, "write 1: things(1,'b')");
+}
+
+/* A disk that is full at each hello: it is never away for long at a time, and never there. */
+static void a_shard_that_dies_at_each_hello_is_away_all_the_time(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.answer_ms = SOON_MS;
+    world_start(world);
+    fake_hold(THINGS, WIRE_HELLO, true);
+    fake_lose(THINGS, false);
+    uint64_t since_ns = clock_monotonic_ns();
+    struct sent *sent = world_submit(world, "things(1,'a')");
+    struct asked *asked = world_ask(world, THINGS);
+    while (!sent_is_answered(sent) || !asked_is_answered(asked)) {
+        if (clock_monotonic_ns() - since_ns > 10000000000u)
+            fail_msg("no answer for 10 s");
+        fake_connect(THINGS);
+        expect(THINGS, "hello");
+        fake_lose(THINGS, false);
+        world_settle(world);
+    }
+    assert_outcome(sent, "unavailable");
+    assert_false(asked->query.ok);
+}
+
+static void a_shard_whose_file_is_gone_is_not_claimed(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.answer_ms = SOON_MS;
+    world_start(world);
+    fake_lose(THINGS, false);
+    unsigned hellos = fake_hellos(THINGS);
+    fake_says(THINGS)->fresh = true;
+    fake_connect(THINGS);
+    struct sent *sent = world_submit(world, "things(1,'a')");
+    assert_outcome(sent, "unavailable");
+    assert_says(sent_text(sent), "its file is missing or empty");
+    assert_int_equal(fake_hellos(THINGS), hellos + 1);
+    assert_true(world_logged("its file is missing or empty"));
+}
+
+static void a_shard_that_refuses_the_claim_stays_away(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.answer_ms = SOON_MS;
+    world_start(world);
+    fake_hold(THINGS, WIRE_HELLO, true);
+    fake_lose(THINGS, false);
+    fake_connect(THINGS);
+    fake_answer(expect(THINGS, "hello"));
+    fake_refuse(expect(THINGS, "claim"), ERROR_CONFLICT, "another coordinator has it");
+    struct sent *sent = world_submit(world, "things(1,'a')");
+    assert_outcome(sent, "unavailable");
+    assert_says(sent_text(sent), "another coordinator has it");
+}
+
+/* It is there, and reads for ever. */
+static void who_asks_a_shard_that_says_nothing_does_not_wait_for_ever(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.answer_ms = SOON_MS;
+    world_start(world);
+    fake_hold(PEOPLE, WIRE_STATS, true);
+    fake_hold(PEOPLE, WIRE_EXISTS, true);
+    struct asked *asked = world_ask(world, PEOPLE);
+    struct fake_request *stats = expect(PEOPLE, "stats");
+    struct sent *sent = world_submit(world, "notes(1,NULL,'a')");
+    struct sent *whole = world_submit_atomic(world, "notes(2,NULL,'b') notes(3,NULL,NULL)");
+    asked_wait(asked);
+    assert_int_equal(asked->query.error.code, ERROR_UNAVAILABLE);
+    assert_says(asked->query.error.text, "database people has not answered in time");
+    assert_outcome(sent, "unavailable");
+    assert_outcome(whole, "unavailable -");
+    fake_answer(stats); /* nobody's any more */
+    fake_answer(fake_next(PEOPLE));
+    fake_hold(PEOPLE, WIRE_EXISTS, false);
+    assert_outcome(world_submit(world, "notes(1,NULL,'a')"), "done");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        engine_test(rows_wait_for_a_shard_that_is_away),
+        engine_test(questions_wait_for_a_shard_that_is_away),
+        engine_test(a_shard_that_is_back_is_asked_and_then_claimed_under_the_same_epoch),
+        engine_test(what_was_not_answered_is_sent_again_in_order),
+        engine_test(what_an_earlier_generation_says_is_dropped),
+        engine_test(who_waits_too_long_for_a_shard_learns_why),
+        engine_test(a_shard_that_dies_at_each_hello_is_away_all_the_time),
+        engine_test(a_shard_whose_file_is_gone_is_not_claimed),
+        engine_test(a_shard_that_refuses_the_claim_stays_away),
+        engine_test(who_asks_a_shard_that_says_nothing_does_not_wait_for_ever),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
