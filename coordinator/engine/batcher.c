@@ -70,6 +70,7 @@ static struct batch *new_batch(struct batcher *batcher)
     } else if (!(batch = calloc(1, sizeof *batch)))
         return NULL;
     batch->batcher = batcher;
+    batch->begun_ns = batcher->engine->now_ns;
     append(&batcher->first, &batcher->last, batch);
     return batch;
 }
@@ -278,16 +279,23 @@ void batcher_pump(struct batcher *batcher)
         send(batcher);
 }
 
-/* What was never sent has had no effect and can be said so. */
-static void refuse_unsent(struct batcher *batcher, const struct error *error)
+static bool waits_too_long(const struct batcher *batcher, uint64_t since_ns)
 {
-    struct batch *batch = batcher->first;
-    batcher->first = batcher->last = NULL;
-    while (batch) {
-        struct batch *next = batch->next;
+    return batcher->engine->now_ns - since_ns > (uint64_t)batcher->engine->limits.answer_ms * NS_PER_MS;
+}
+
+/* What was not sent, or came back out of order, has had no effect and can be said so: all of it, or only what waits too
+ * long. The oldest stand first. */
+static void refuse_waiting(struct batcher *batcher, struct batch **first, struct batch **last, bool all,
+                           const struct error *error)
+{
+    while (*first && (all || waits_too_long(batcher, (*first)->begun_ns))) {
+        struct batch *batch = *first;
+        *first = batch->next;
+        if (!*first)
+            *last = NULL;
         refuse_all(batch, error);
         recycle(batcher, batch);
-        batch = next;
     }
 }
 
@@ -311,7 +319,7 @@ static void give_up(struct batcher *batcher)
     }
     batcher->next_number = batcher->peer->said.last_batch + 1;
     finish_rewind(batcher);
-    refuse_unsent(batcher, &error);
+    refuse_waiting(batcher, &batcher->first, &batcher->last, true, &error);
 }
 
 static void shard_is_back(struct peer *peer)
@@ -328,15 +336,14 @@ static void shard_is_back(struct peer *peer)
 void batcher_tick(struct batcher *batcher)
 {
     struct error error;
-    if (batcher->first && peer_is_gone(batcher->peer)) {
-        peer_error(batcher->peer, &error);
-        refuse_unsent(batcher, &error);
-    }
-    uint64_t waits = (uint64_t)batcher->engine->limits.answer_ms * NS_PER_MS;
+    bool gone = peer_is_gone(batcher->peer);
+    peer_error(batcher->peer, &error);
+    refuse_waiting(batcher, &batcher->first_again, &batcher->last_again, gone, &error);
+    refuse_waiting(batcher, &batcher->first, &batcher->last, gone, &error);
     error_set(&error, ERROR_UNKNOWN, "database %s has not answered in time: whether the row is there is not known",
               batcher->engine->schema->databases[batcher->peer->database].name);
     for (struct batch *batch = batcher->first_sent; batch; batch = batch->next) {
-        if (batch->overdue || batcher->engine->now_ns - batch->sent_ns <= waits || batch->ask.generation == 0)
+        if (batch->overdue || !waits_too_long(batcher, batch->sent_ns) || batch->ask.generation == 0)
             continue;
         batch->overdue = true;
         for (uint32_t i = 0; i < batch->count; i++)

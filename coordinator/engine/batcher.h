@@ -35,6 +35,7 @@ struct batch {
     struct ask ask;
     struct batcher *batcher;
     struct batch *next;
+    uint64_t begun_ns; /* when its first entry came */
     uint64_t number;
     uint64_t sent_ns;
     uint32_t losses; /* how often the shard was lost with it */
@@ -73,6 +74,7 @@ bool batcher_added(struct batcher *batcher, struct batch_member *member);
 
 /* Sends what may go. After each round of the loop. */
 void batcher_pump(struct batcher *batcher);
+/* Refuses what has waited too long to be sent, tells those who wait too long for an answer. */
 void batcher_tick(struct batcher *batcher);
 bool batcher_is_idle(const struct batcher *batcher);
 
