@@ -327,7 +327,8 @@ struct sent *world_submit_atomic(struct world *world, const char *rows)
     return submit(world, submission);
 }
 
-struct sent *world_submit_many(struct world *world, table_id table, int64_t from, uint32_t count, struct value second)
+static struct submission *many_rows(const struct world *world, table_id table, int64_t from, uint32_t count,
+                                    struct value second)
 {
     struct submission *submission = submission_new(count);
     if (!submission)
@@ -337,6 +338,19 @@ struct sent *world_submit_many(struct world *world, table_id table, int64_t from
                                                   value_null()};
         add_op(submission, world->schema, table, values);
     }
+    return submission;
+}
+
+struct sent *world_submit_many(struct world *world, table_id table, int64_t from, uint32_t count, struct value second)
+{
+    return submit(world, many_rows(world, table, from, count, second));
+}
+
+struct sent *world_submit_many_atomic(struct world *world, table_id table, int64_t from, uint32_t count,
+                                      struct value second)
+{
+    struct submission *submission = many_rows(world, table, from, count, second);
+    submission->atomic = true;
     return submit(world, submission);
 }
 

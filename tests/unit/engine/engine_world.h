@@ -69,6 +69,8 @@ struct sent *world_submit(struct world *world, const char *rows);
 struct sent *world_submit_atomic(struct world *world, const char *rows);
 /* `count` rows with the ids from `from` on, and that in their second column. */
 struct sent *world_submit_many(struct world *world, table_id table, int64_t from, uint32_t count, struct value second);
+struct sent *world_submit_many_atomic(struct world *world, table_id table, int64_t from, uint32_t count,
+                                      struct value second);
 
 /* Asks a shard for its stats. */
 struct asked *world_ask(struct world *world, database_id database);
