@@ -128,6 +128,8 @@ static void settled(struct batch_member *member, uint32_t op, const struct error
     struct recovery *recovery = (struct recovery *)(void *)member;
     (void)op;
     recovery->under_way--;
+    if (recovery->over) /* it has failed, and the next start needs every decision */
+        return;
     if (error)
         end(recovery, error);
     else if (recovery->under_way == 0 && recovery->forgetting)
