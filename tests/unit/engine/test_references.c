@@ -102,6 +102,24 @@ static void missing_parents_are_all_named(void **state)
     assert_string_equal(sent->submission->ops[0].error->constraint, "person");
 }
 
+static void missing_parents_are_named_in_the_order_of_declaration(void **state)
+{
+    struct world *world = *state;
+    people_have_rows();
+    world_start(world);
+    fake_hold(PEOPLE, WIRE_EXISTS, true);
+    struct sent *sent = world_submit(world, "notes(1,7,'x')");
+    struct fake_request *one = fake_next(PEOPLE), *other = fake_next(PEOPLE);
+    bool rowid_first = !strcmp(one->line, "exists people.0: 7");
+    fake_absent(PEOPLE, "'x'");
+    fake_answer(rowid_first ? other : one);
+    fake_absent(PEOPLE, "7");
+    fake_answer(rowid_first ? one : other);
+    assert_outcome(sent, "reference_missing");
+    assert_string_equal(sent_text(sent), "notes.person 7: no such row in people (id); "
+                                         "notes.author 'x': no such row in people (name)");
+}
+
 static void only_the_missing_ones_are_named(void **state)
 {
     struct world *world = *state;
@@ -299,6 +317,7 @@ int main(void)
         engine_test(a_row_may_name_itself),
         engine_test(a_row_that_names_nothing_asks_nothing),
         engine_test(missing_parents_are_all_named),
+        engine_test(missing_parents_are_named_in_the_order_of_declaration),
         engine_test(only_the_missing_ones_are_named),
         engine_test(a_parent_of_several_columns_is_named_as_one),
         engine_test(questions_are_collected_while_one_is_under_way),

@@ -273,10 +273,13 @@ static void all_parents_of_a_row_are_named_together(void **state)
     struct world *world = *state;
     world_start(world);
     fake_absent(PEOPLE, "'x'");
-    struct sent *sent = world_submit_atomic(world, "things(1,-) notes(1,8,'x')");
-    assert_outcome(sent, "- reference_missing");
-    assert_string_equal(sent_text(sent), "notes.person 8: no such row in people (id); "
-                                         "notes.author 'x': no such row in people (name)");
+    struct sent *sent = world_submit_atomic(world, "things(1,-) notes(1,8,'x') notes(2,9,'x')");
+    assert_outcome(sent, "- reference_missing reference_missing");
+    const struct op *ops = sent->submission->ops;
+    assert_string_equal(ops[1].error->text, "notes.person 8: no such row in people (id); "
+                                            "notes.author 'x': no such row in people (name)");
+    assert_string_equal(ops[2].error->text, "notes.person 9: no such row in people (id); "
+                                            "notes.author 'x': no such row in people (name)");
 }
 
 static void it_waits_for_an_earlier_parent(void **state)
