@@ -205,7 +205,7 @@ static void finish_rewind(struct batcher *batcher)
 
 static void batch_refused(struct batcher *batcher, struct batch *batch, const struct error *error)
 {
-    bool behind = batcher->rewinding && batch->ask.generation != 0;
+    bool behind = batcher->rewinding && batch->number > batcher->rewind_to && batch->ask.generation != 0;
     if (!batcher->rewinding || batch->number < batcher->rewind_to) {
         batcher->rewinding = true;
         batcher->rewind_to = batch->number;

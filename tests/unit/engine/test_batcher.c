@@ -241,6 +241,48 @@ static void a_batch_that_was_not_in_the_file_may_be_refused_when_it_comes_again(
     assert_int_equal(first.code, ERROR_UNAVAILABLE);
 }
 
+static void add_full(struct fixture *f, struct member *member)
+{
+    *member = (struct member){.member.kind = &kind};
+    struct buffer *body = batcher_room(&f->batcher, LIMIT_BATCH_BYTES_SOFT);
+    assert_true(buffer_reserve(body, LIMIT_BATCH_BYTES_SOFT));
+    memset(body->bytes + body->len, 0, LIMIT_BATCH_BYTES_SOFT); /* nobody reads it here */
+    body->len += LIMIT_BATCH_BYTES_SOFT;
+    assert_true(batcher_added(&f->batcher, &member->member));
+    batcher_pump(&f->batcher);
+}
+
+/* Its shard was away when one behind it ran out of time: that makes it not one that came out of order. */
+static void a_batch_before_one_that_was_refused_unsent_is_refused_for_good(void **state)
+{
+    struct fixture *f = *state;
+    struct member first, unsent, behind;
+    add_full(f, &first);
+    event(f, LINK_LOST, NULL);
+    add_full(f, &unsent);
+    f->engine.now_ns += 900000000;
+    add_full(f, &behind);
+    f->engine.now_ns += 200000000;
+    peer_tick(&f->peer);
+    assert_int_equal(unsent.settled, 1);
+    assert_int_equal(first.settled + behind.settled, 0);
+    f->generation++;
+    event(f, LINK_CONNECTED, NULL);
+    say_hello(f, 0);
+    say_hello(f, 0);
+    assert_int_equal(f->count, 5); /* the first, two hellos, the first, the one behind */
+    refuse(f, 3, ERROR_UNAVAILABLE);
+    assert_int_equal(first.settled, 1);
+    assert_int_equal(first.code, ERROR_UNAVAILABLE);
+    refuse(f, 4, ERROR_CONFLICT); /* out of order */
+    assert_int_equal(behind.settled, 0);
+    assert_int_equal(f->sent[5].batch, 1);
+    apply(f, 5);
+    assert_int_equal(behind.settled, 1);
+    assert_int_equal(behind.code, ERROR_NONE);
+    assert_true(batcher_is_idle(&f->batcher));
+}
+
 /* The shard has forgotten its answer, or is a later coordinator's: whoever believes that nothing was done aborts a
  * transaction that is committed, and gives the number to another batch. */
 static void a_batch_that_is_in_the_file_cannot_be_refused(void **state)
@@ -267,6 +309,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_batch_is_sent_again_byte_for_byte_when_its_shard_is_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refused_batch_leaves_its_number_to_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(a_batch_that_was_not_in_the_file_may_be_refused_when_it_comes_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_batch_before_one_that_was_refused_unsent_is_refused_for_good, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_batch_that_is_in_the_file_cannot_be_refused, setup, teardown),
     };
