@@ -114,6 +114,9 @@ enum source_result source_more(struct source *source, struct error *error)
             return SOURCE_MORE;
         }
         if (got == 0) {
+            /* A signal to a whole pipeline ends its writer, too, in the middle of a record. */
+            if (source->waits && source->interrupted && source->interrupted())
+                return SOURCE_INTERRUPTED;
             source->ended = true;
             return SOURCE_END;
         }

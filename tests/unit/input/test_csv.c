@@ -334,6 +334,40 @@ static void an_interrupted_wait_ends_the_input(void **state)
     schema_free(schema);
 }
 
+static unsigned looks_until_interrupted;
+
+static bool interrupted_by_now(void)
+{
+    return looks_until_interrupted == 0 || --looks_until_interrupted == 0;
+}
+
+/* Ctrl-C ends the writer of a pipeline in the middle of a record: what it wrote of it is no record. */
+static void what_an_interrupted_writer_left_unfinished_is_no_record(void **state)
+{
+    struct error error = {0};
+    struct schema *schema = schema_load(two, strlen(two), "test", NULL, &error);
+    struct input_record record;
+    struct buffer rows = {0};
+    char path[32];
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "id,name\n1,a\n2,b", 15), 15);
+    snprintf(path, sizeof path, "/dev/fd/%d", fds[0]);
+    looks_until_interrupted = 100;
+    struct input *input = input_open(path, CSV, schema, 0, interrupted_by_now, &error);
+    assert_non_null(input);
+    assert_int_equal(input_next(input, &rows, &record, &error), INPUT_ROW);
+    looks_until_interrupted = 2; /* at the wait not yet, at the end of the file it is */
+    close(fds[1]);
+    assert_int_equal(input_next(input, &rows, &record, &error), INPUT_END);
+    input_close(input);
+    close(fds[0]);
+    buffer_release(&rows);
+    schema_free(schema);
+}
+
 static void files_that_cannot_be_read_are_io(void **state)
 {
     struct error error = {0};
@@ -409,6 +443,7 @@ int main(void)
         cmocka_unit_test(many_records_cross_the_blocks_of_a_file_unharmed),
         cmocka_unit_test(what_lies_behind_the_view_is_not_seen),
         cmocka_unit_test(an_interrupted_wait_ends_the_input),
+        cmocka_unit_test(what_an_interrupted_writer_left_unfinished_is_no_record),
         cmocka_unit_test(files_that_cannot_be_read_are_io),
         cmocka_unit_test(progress_counts_the_bytes_of_a_file),
         cmocka_unit_test(formats_are_known_by_extension_and_by_name),
