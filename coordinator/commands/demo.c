@@ -273,7 +273,8 @@ int demo_command(int argc, char **argv)
     const char *const files[] = {session.ddl_file, session.config.file};
     const struct outputs outputs = {session.data, files, sizeof files / sizeof *files};
     if (schema_is_the_shop(session.schema, session.data, &error) &&
-        outputs_may_write(&outputs, "--metrics-file", options.metrics_file, &error))
+        outputs_may_write(&outputs, "--metrics-file", options.metrics_file, &error) &&
+        session_start(&session, &options, &error))
         status = demo_run(&session, &options);
     else
         status = options_complain(spec.verb, &error);

@@ -106,7 +106,8 @@ int insert_command(int argc, char **argv)
         return options_complain(spec.verb, &error);
     const char *const files[] = {"-", session.ddl_file, session.config.file};
     const struct outputs outputs = {session.data, files, sizeof files / sizeof *files};
-    status = outputs_may_write(&outputs, "--metrics-file", options.metrics_file, &error)
+    status = outputs_may_write(&outputs, "--metrics-file", options.metrics_file, &error) &&
+                     session_start(&session, &options, &error)
                  ? insert_all(&session, &options)
                  : options_complain(spec.verb, &error);
     session_close(&session);

@@ -14,6 +14,7 @@
 #include "signals.h"
 #include "style.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -106,10 +107,14 @@ static bool read_operand(const struct load *load, const char *operand, struct lo
            refuse_operand(error, input->path, "its extension names no format; --format tells");
 }
 
+/* And whether the files are there to be read, as far as can be told without reading. */
 static bool read_operands(struct load *load, char **operands, struct error *error)
 {
     bool stdin_taken = false;
 
+    load->inputs = calloc(load->input_count, sizeof *load->inputs);
+    if (!load->inputs)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     for (size_t i = 0; i < load->input_count; i++) {
         if (!read_operand(load, operands[i], &load->inputs[i], error))
             return false;
@@ -117,6 +122,8 @@ static bool read_operands(struct load *load, char **operands, struct error *erro
         if (is_stdin && stdin_taken)
             return refuse_operand(error, operands[i], "stdin can be read only once");
         stdin_taken = stdin_taken || is_stdin;
+        if (!is_stdin && access(load->inputs[i].path, R_OK) != 0)
+            return refuse_operand(error, load->inputs[i].path, strerror(errno));
     }
     return true;
 }
@@ -281,17 +288,16 @@ static bool open_outputs(struct load *load, struct error *error)
     return fine;
 }
 
-static bool prepare(struct load *load, char **operands, struct error *error)
+static bool prepare(struct load *load, struct error *error)
 {
     const struct metrics_target target = metrics_target_of(load);
 
-    load->inputs = calloc(load->input_count, sizeof *load->inputs);
     load->counts = calloc(load->input_count, sizeof *load->counts);
     if (metrics_wanted(&target))
         load->parse = calloc(load->input_count, sizeof *load->parse); /* without memory it is not measured */
-    if (!load->inputs || !load->counts)
+    if (!load->counts)
         return error_set(error, ERROR_INTERNAL, "out of memory");
-    if (!read_operands(load, operands, error) || !open_outputs(load, error))
+    if (!open_outputs(load, error))
         return false;
     load->loading = (struct loader_options){.engine = load->session.engine,
                                             .schema = load->session.schema,
@@ -331,7 +337,9 @@ int load_command(int argc, char **argv)
     load.input_count = (size_t)(argc - first);
     if (!session_open(&load.session, &load.options, &error))
         return options_complain("load", &error);
-    status = prepare(&load, argv + first, &error) ? run(&load) : options_complain("load", &error);
+    bool fine = read_operands(&load, argv + first, &error) && session_start(&load.session, &load.options, &error) &&
+                prepare(&load, &error);
+    status = fine ? run(&load) : options_complain("load", &error);
     if (!load_rejects_close(load.rejects, &error))
         status = worse(status, &error);
     session_close(&load.session);

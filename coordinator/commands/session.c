@@ -286,14 +286,18 @@ bool session_open(struct session *session, const struct options *options, struct
     fine = fine && load_given(session, &placement, &asked, error) && open_directory(session, data, error);
     if (!fine)
         schema_free(asked);
-    fine = fine && choose_schema(session, asked, &placement, error) && choose_addresses(session, error) &&
-           identify(session, error) && start_engine(session, options, error) && claim(session, error);
+    fine = fine && choose_schema(session, asked, &placement, error) && choose_addresses(session, error);
     schema_placement_release(&placement);
     if (!fine && error->code == ERROR_UNKNOWN_TABLE && session->config.file) /* only a placement names tables here */
         error_prefix(error, "%s: ", session->config.file);
     if (!fine)
         session_close(session);
     return fine;
+}
+
+bool session_start(struct session *session, const struct options *options, struct error *error)
+{
+    return identify(session, error) && start_engine(session, options, error) && claim(session, error);
 }
 
 void session_close(struct session *session)

@@ -8,9 +8,12 @@
  * - lock of DIR; the cluster's note in it (datadir.h)
  * - schema: --schema, the configuration's, else the stored one, else the built-in shop. One that is given and differs
  *   from the stored one, in a statement or in the placement, is refused with the difference (ERROR_PARSE)
- * - engine: all shards running and recovered; after the first success the note claims the schema.
+ * session_start: the engine, all shards running and recovered; after the first success the note claims the schema. What
+ * a verb can refuse without its databases it refuses before: a mistaken command must not bind a new directory to a
+ * schema.
  * Errors: options_status_of gives the exit status (a schema or configuration that cannot be read is ERROR_PARSE, a data
- * directory ERROR_IO). A failed session_open leaves nothing running and nothing to close.
+ * directory ERROR_IO). A failed session_open leaves nothing to close; after a failed session_start nothing runs, and
+ * session_close is still to be called.
  *
  * Main thread, before any other thread is made. */
 #ifndef SHEAF_SESSION_H
@@ -24,7 +27,7 @@
 #include "schema.h"
 
 struct session {
-    struct engine *engine;
+    struct engine *engine; /* from session_start on */
     struct schema *schema;
     struct config config;
     const char *data;      /* the data directory's path */
@@ -39,6 +42,7 @@ struct session {
 bool session_look(struct session *session, const struct options *options, struct error *error);
 
 bool session_open(struct session *session, const struct options *options, struct error *error);
+bool session_start(struct session *session, const struct options *options, struct error *error);
 
 /* Finishes what was submitted, stops the shards, unlocks. */
 void session_close(struct session *session);

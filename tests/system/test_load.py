@@ -35,6 +35,16 @@ class Load(sheaf.Case):
         with open(path, "rb") as file:
             return [json.loads(line) for line in file]
 
+    def test_a_mistaken_command_binds_no_directory_to_a_schema(self):
+        schema = self.path("own.sql", "CREATE TABLE cats (id INTEGER PRIMARY KEY);\n")
+        cats = self.path("cats.csv", "id\n1\n")
+        self.ran("load", "--data", self.data, f"cats={cats}", status=2)  # without --schema: the shop has no cats
+        self.ran("load", "--data", self.data, "users=" + self.path("none.csv"), status=2)
+        self.ran("load", "--data", self.data, "users", status=2)
+        self.ran("demo", "--data", self.data, "--config", self.path("c.conf", f"[coordinator]\nschema = {schema}\n"), status=2)
+        self.ran("load", "--data", self.data, "--schema", schema, f"cats={cats}")
+        self.assertEqual(sheaf.rows(self.data, "cats"), [(1,)])
+
     def test_the_order_of_the_files_does_not_matter(self):
         f = self.files()
         self.load(f["orders"], f["products"], f["users"])

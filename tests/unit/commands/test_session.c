@@ -90,6 +90,9 @@ static void opens(const struct options *options)
     struct error error = {0};
     if (!session_open(&session, options, &error))
         fail_msg("%s", error.text);
+    assert_int_equal(seen.running, 0);
+    if (!session_start(&session, options, &error))
+        fail_msg("%s", error.text);
     assert_int_equal(seen.running, 1);
     session_close(&session);
     assert_int_equal(seen.running, 0);
@@ -99,8 +102,11 @@ static void is_refused(const struct options *options, enum error_code code, cons
 {
     struct session session;
     struct error error = {0};
-    assert_false(session_open(&session, options, &error));
+    bool opened = session_open(&session, options, &error);
+    assert_false(opened && session_start(&session, options, &error));
     assert_int_equal(seen.running, 0);
+    if (opened)
+        session_close(&session);
     if (error.code != code || !strstr(error.text, part))
         fail_msg("%s: \"%s\" is not %s: \"%s\"", error_code_name(error.code), error.text, error_code_name(code), part);
 }
