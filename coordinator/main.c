@@ -134,6 +134,7 @@ int main(int argc, char **argv)
     if (!standard_descriptors_are_open())
         return STATUS_INTERNAL;
     mallopt(M_ARENA_MAX, 1);  /* rows are made by one thread and freed by another: more arenas only hoard memory */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write, like a full disk */
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write, told where it matters */
     if (!word) {
         fputs("coordinator: which verb?\nTry 'coordinator --help'.\n", stderr);

@@ -281,6 +281,7 @@ int main(int argc, char **argv)
     if (options.parent)
         signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, like a full disk */
     signal(SIGHUP, options.parent ? SIG_IGN : SIG_DFL);
     struct signal_thread thread = {0};
     sigemptyset(&thread.signals);

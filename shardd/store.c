@@ -28,6 +28,16 @@ struct store {
     unsigned since_wal_look;
 };
 
+/* SQLite's words; of an error of the file system, the system's, where SQLite kept it. */
+static const char *reason_of(struct store *store, int result)
+{
+    int number = result == SQLITE_IOERR || result == SQLITE_CANTOPEN ? sqlite3_system_errno(store->connection) : 0;
+    return result == SQLITE_BUSY                  ? "database is locked by another program"
+           : number == ENOSPC || number == EDQUOT ? sqlite3_errstr(SQLITE_FULL)
+           : number                               ? strerror(number)
+                                                  : sqlite3_errmsg(store->connection);
+}
+
 static bool sqlite_failed(struct store *store, const char *doing, struct error *error)
 {
     int result = sqlite3_errcode(store->connection) & 0xff;
@@ -35,8 +45,7 @@ static bool sqlite_failed(struct store *store, const char *doing, struct error *
                            : result == SQLITE_BUSY                             ? ERROR_UNAVAILABLE
                                                                                : ERROR_IO;
     return error_set(error, code, "database %s: %s: %s: %s", store->database, store->path, doing,
-                     result == SQLITE_BUSY ? "database is locked by another program"
-                                           : sqlite3_errmsg(store->connection));
+                     reason_of(store, result));
 }
 
 static bool run(struct store *store, const char *sql, const char *doing, struct error *error)
