@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-mapfile -t files < <(git ls-files -- '*.c' '*.h')
+# not git's list: a copy without .git, or one that another user owns, has none, and nothing would be looked at
+mapfile -t files < <(find coordinator shardd shared tests -name '*.[ch]' | sort)
 case "${1:-}" in
 --check) clang-format --dry-run -Werror "${files[@]}" ;;
 "") clang-format -i "${files[@]}" ;;
