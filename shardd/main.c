@@ -70,15 +70,23 @@ static bool read_number(const char *text, int64_t *number)
     return true;
 }
 
-/* ipc:// anywhere; plain tcp:// on this host only: other hosts need certificates. */
+static bool is_port(const char *text)
+{
+    int64_t port;
+    return text[0] >= '0' && text[0] <= '9' && read_number(text, &port) && port >= 1 && port <= 65535;
+}
+
+/* ipc:// anywhere; plain tcp:// on this host only: other hosts need certificates. A port that nobody could know to dial
+ * is none. */
 static bool may_listen_on(const char *url)
 {
     static const char *const loopback[] = {"tcp://127.", "tcp://[::1]:", "tcp://localhost:"};
     if (!strncmp(url, "ipc://", 6))
         return true;
-    for (unsigned i = 0; i < sizeof loopback / sizeof *loopback; i++)
+    const char *colon = strrchr(url, ':');
+    for (unsigned i = 0; colon && i < sizeof loopback / sizeof *loopback; i++)
         if (!strncasecmp(url, loopback[i], strlen(loopback[i])))
-            return i > 0 || strspn(url + 6, "0123456789.") == strcspn(url + 6, ":");
+            return is_port(colon + 1) && (i > 0 || url + 6 + strspn(url + 6, "0123456789.") == colon);
     return false;
 }
 

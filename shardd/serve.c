@@ -96,6 +96,8 @@ static bool handle_hello(struct serve *serve, const struct wire_header *header, 
     if (hello.protocol != WIRE_PROTOCOL)
         return error_set(error, ERROR_UNAVAILABLE, "database %s: the coordinator speaks protocol %llu, this shardd %d",
                          store_database(serve->store), (unsigned long long)hello.protocol, WIRE_PROTOCOL);
+    if (!store_is_meant(serve->store, &hello, error))
+        return false;
     if (hello.claim) {
         if (!store_claim(serve->store, header->epoch, header->coordinator, &hello, error) ||
             !ready_to_write(serve, error))

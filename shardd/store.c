@@ -386,12 +386,16 @@ static bool claim_known(struct store *store, const struct schema *schema, uint64
     return true;
 }
 
+bool store_is_meant(struct store *store, const struct wire_hello *hello, struct error *error)
+{
+    return same_text(store->database, hello->database, hello->database_len) ||
+           error_set(error, ERROR_PARSE, "database %.*s: it is expected here, but this shardd owns database %s",
+                     (int)hello->database_len, hello->database, store->database);
+}
+
 bool store_claim(struct store *store, uint64_t epoch, uint64_t coordinator, const struct wire_hello *hello,
                  struct error *error)
 {
-    if (!same_text(store->database, hello->database, hello->database_len))
-        return error_set(error, ERROR_PARSE, "database %s: the coordinator expects database %.*s here", store->database,
-                         (int)hello->database_len, hello->database);
     if (epoch < store->meta.epoch || (epoch == store->meta.epoch && coordinator != store->meta.coordinator))
         return error_set(error, ERROR_UNAVAILABLE,
                          "database %s: a newer coordinator has taken over (epoch %llu, not %llu)", store->database,

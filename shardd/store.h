@@ -50,8 +50,11 @@ uint64_t store_last_batch(const struct store *store);
 /* Fills what hello answers; the caller releases it. */
 bool store_describe(struct store *store, struct wire_hello_answer *ret_answer, struct error *error);
 
+/* Whether a hello is for this database; before it is answered. ERROR_PARSE when not, which names both. */
+bool store_is_meant(struct store *store, const struct wire_hello *hello, struct error *error);
+
 /* Commits epoch and coordinator, creating the schema in a fresh file. ERROR_UNAVAILABLE: a lower epoch, or an equal one
- * of another coordinator. ERROR_PARSE: another database, cluster, schema or placement than the file's. */
+ * of another coordinator. ERROR_PARSE: another cluster, schema or placement than the file's. */
 bool store_claim(struct store *store, uint64_t epoch, uint64_t coordinator, const struct wire_hello *hello,
                  struct error *error);
 

@@ -213,9 +213,21 @@ class Alone(sheaf.Case):
         gone = self.ran("insert", "--data", self.data, "--config", config, input=json.dumps(USER), status=3)
         self.assertIn("users", gone.stderr)
 
+    def test_a_dialled_shard_of_another_database_is_named_at_once(self):
+        port = self.port()
+        shard = subprocess.Popen([sheaf.SHARDD, "--database", "products", "--data", self.folder, "--listen",
+                                  f"tcp://127.0.0.1:{port}"], stderr=subprocess.PIPE, env=sheaf.environment())
+        self.addCleanup(lambda: (shard.kill(), shard.wait(), shard.stderr.close()))
+        self.assertIn(b"ready", shard.stderr.readline())
+        self.insert()  # the directory is in use from now on: a file that is not there would be missed
+        config = self.path("sheaf.conf", f"[database users]\naddress = tcp://127.0.0.1:{port}\n")
+        result = self.ran("insert", "--data", self.data, "--config", config, status=3)
+        self.assertRegex(result.stderr, "^coordinator insert: database users: .*database products\n$")
+
     def test_plain_tcp_only_on_loopback(self):
-        for address in ("tcp://0.0.0.0:7777", "tcp://192.0.2.1:7777", "http://127.0.0.1:1"):
-            result = sheaf.run("--database", "users", "--data", self.folder, "--listen", address, program=sheaf.SHARDD)
+        for address in ("tcp://0.0.0.0:7777", "tcp://192.0.2.1:7777", "http://127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:0",
+                        "tcp://127.0.0.1:65536", "tcp://127.0.0.1:x", "tcp://localhost:"):
+            result = sheaf.run("--database", "users", "--data", self.folder, "--listen", address, program=sheaf.SHARDD, timeout=20)
             self.assertEqual(result.status, 2, str(result))
 
     def test_shardd_says_what_it_is(self):

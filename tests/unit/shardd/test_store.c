@@ -77,7 +77,7 @@ static void an_epoch_is_in_the_file_before_the_claim_is_answered(void **state)
 
 static bool claim_with(struct shard *s, struct wire_hello hello)
 {
-    return store_claim(s->store, 50, 50, &hello, &s->error);
+    return store_is_meant(s->store, &hello, &s->error) && store_claim(s->store, 50, 50, &hello, &s->error);
 }
 
 static void a_claim_for_another_database_cluster_schema_or_placement_is_refused(void **state)
@@ -86,7 +86,7 @@ static void a_claim_for_another_database_cluster_schema_or_placement_is_refused(
     shard_start(s, 1);
     struct wire_hello hello = shard_hello();
     hello.database = "village", hello.database_len = 7;
-    assert_refused(s, claim_with(s, hello), ERROR_PARSE, "expects database village");
+    assert_refused(s, claim_with(s, hello), ERROR_PARSE, "database village: it is expected here, but");
     hello = shard_hello();
     hello.cluster = "c2";
     assert_refused(s, claim_with(s, hello), ERROR_PARSE, "another cluster (c1)");
