@@ -347,7 +347,7 @@ bool read_rows(struct read *read, const struct wire_read *ask, struct buffer *an
     bool ok = statement && ((pack_array(answer, 1) && pack_array(answer, ask->count)) ||
                             error_set(error, ERROR_INTERNAL, "out of memory"));
     for (uint32_t i = 0; ok && i < ask->count; i++) {
-        int result = look_up(statement, &values, wire_key_columns(table));
+        int result = look_up(statement, &values, schema_key_columns(table));
         if (result == SQLITE_ROW || result == SQLITE_DONE)
             ok = (result == SQLITE_ROW ? read_put_row(table, statement, answer) : pack_value(answer, &none)) ||
                  error_set(error, ERROR_INTERNAL, "out of memory");

@@ -155,7 +155,7 @@ static sqlite3_stmt *delete_statement(struct change *change, table_id id, struct
 static bool read_key(struct change *change, const struct schema_table *table, const uint8_t *key, size_t len,
                      uint32_t *ret_count, struct error *error)
 {
-    uint32_t expected = table->primary_key == SCHEMA_NONE ? 1 : table->keys[table->primary_key].column_count;
+    uint32_t expected = schema_key_columns(table);
     struct cursor cursor = cursor_over(key, len);
     bool ok = cursor_array(&cursor, ret_count) && *ret_count == expected;
     for (uint32_t i = 0; ok && i < expected; i++)

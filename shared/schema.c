@@ -338,6 +338,11 @@ database_id schema_find_database(const struct schema *schema, const char *name)
     return SCHEMA_NONE;
 }
 
+uint16_t schema_key_columns(const struct schema_table *table)
+{
+    return table->primary_key == SCHEMA_NONE ? 1 : table->keys[table->primary_key].column_count;
+}
+
 void schema_columns_joined(const struct schema_table *table, const uint16_t *columns, uint16_t count, char *text,
                            size_t size)
 {

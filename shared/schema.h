@@ -141,6 +141,9 @@ bool schema_placement_text(const struct schema *schema, struct buffer *text);
 bool schema_placement_read(const char *text, size_t len, struct schema_placement *ret_placement, struct error *error);
 void schema_placement_release(struct schema_placement *placement);
 
+/* How many values name a row of the table: its primary key's columns, or one for its rowid. */
+uint16_t schema_key_columns(const struct schema_table *table);
+
 /* The columns of a key joined by ",": "first,last". Into `text` of `size` bytes, cut when longer. */
 void schema_columns_joined(const struct schema_table *table, const uint16_t *columns, uint16_t count, char *text,
                            size_t size);

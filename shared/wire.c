@@ -429,11 +429,6 @@ bool wire_get_scan_answer(struct cursor *body, struct wire_scan_answer *ret_answ
 
 /* ---- rows by their keys ---- */
 
-uint32_t wire_key_columns(const struct schema_table *table)
-{
-    return table->primary_key == SCHEMA_NONE ? 1 : table->keys[table->primary_key].column_count;
-}
-
 bool wire_put_read(struct buffer *message, table_id table, uint32_t count, uint32_t value_count)
 {
     return pack_array(message, 3) && pack_uint(message, table) && pack_uint(message, count) &&
@@ -448,7 +443,7 @@ bool wire_get_read(struct cursor *body, const struct schema *schema, struct wire
         return false;
     if (!get_table(body, schema, &read.table) || !cursor_uint32(body, &read.count) ||
         !skip_values(body, &values, &read.values) || !cursor_at_end(body) ||
-        (uint64_t)read.count * wire_key_columns(&schema->tables[read.table]) != values)
+        (uint64_t)read.count * schema_key_columns(&schema->tables[read.table]) != values)
         return malformed(error, "read");
     *ret_read = read;
     return true;

@@ -275,8 +275,6 @@ struct wire_read {
 };
 bool wire_put_read(struct buffer *message, table_id table, uint32_t count, uint32_t value_count); /* values follow */
 bool wire_get_read(struct cursor *body, const struct schema *schema, struct wire_read *ret_read, struct error *error);
-/* How many values name a row of the table. */
-uint32_t wire_key_columns(const struct schema_table *table);
 struct wire_rows {
     uint32_t count;
     struct cursor rows;

@@ -2,6 +2,7 @@
 #include "parents.h"
 
 #include "clock.h"
+#include "insert.h"
 #include "inspection.h"
 #include "leftovers.h"
 #include "limits.h"
@@ -167,7 +168,7 @@ static bool is_promised(struct look *look, struct checked *at, bool *ret_promise
     uint64_t key;
     *ret_promised = false;
     for (int i = 0; i < look->column_count; i++)
-        look->values[child_column(look, i)] = rows_value(look->children, first_column(look) + i);
+        look->values[child_column(look, i)] = insert_stored(look->children, first_column(look) + i);
     return !rowkeys_named(look->rowkeys, look->reference, look->values, &key) ||
            leftovers_hold(at, key, ret_promised, error);
 }

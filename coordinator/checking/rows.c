@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rows.h"
 
+#include "insert.h"
 #include "sql_name.h"
 
 static bool put_key(struct buffer *sql, const struct schema_table *table, int *ret_count)
@@ -33,31 +34,11 @@ bool rows_put_shown(struct buffer *sql, const struct schema_table *table, int *r
     return table->primary_key == SCHEMA_NONE ? rows_put_locator(sql, table, ret_count) : put_key(sql, table, ret_count);
 }
 
-struct value rows_value(sqlite3_stmt *row, int column)
-{
-    switch (sqlite3_column_type(row, column)) {
-    case SQLITE_INTEGER:
-        return value_integer(sqlite3_column_int64(row, column));
-    case SQLITE_FLOAT:
-        return value_real(sqlite3_column_double(row, column));
-    case SQLITE_TEXT: {
-        const char *text = (const char *)sqlite3_column_text(row, column);
-        return value_text(text, (size_t)sqlite3_column_bytes(row, column));
-    }
-    case SQLITE_BLOB: {
-        const void *blob = sqlite3_column_blob(row, column);
-        return value_blob(blob, (size_t)sqlite3_column_bytes(row, column));
-    }
-    default:
-        return value_null();
-    }
-}
-
 bool rows_describe(sqlite3_stmt *row, int first, int count, struct buffer *text)
 {
     bool ok = true;
     for (int i = 0; ok && i < count; i++) {
-        struct value value = rows_value(row, first + i);
+        struct value value = insert_stored(row, first + i);
         ok = (i == 0 || buffer_put_text(text, ", ")) && value_describe(&value, text);
     }
     return ok && buffer_put(text, "", 1);

@@ -15,8 +15,6 @@
 bool rows_put_locator(struct buffer *sql, const struct schema_table *table, int *ret_count);
 bool rows_put_shown(struct buffer *sql, const struct schema_table *table, int *ret_count);
 
-/* A column of the row that a statement stands on; valid until it moves. */
-struct value rows_value(sqlite3_stmt *row, int column);
 /* Some columns joined by ", ", NUL-terminated. */
 bool rows_describe(sqlite3_stmt *row, int first, int count, struct buffer *text);
 

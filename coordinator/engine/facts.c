@@ -2,8 +2,8 @@
 #include "facts.h"
 
 #include "exact.h"
-#include "keyreader.h"
 #include "peer.h"
+#include "references.h"
 #include "wire.h"
 
 #include <stdlib.h>
@@ -162,7 +162,7 @@ enum fact facts_row(struct facts *facts, table_id table, const struct buffer *id
     struct fact_entry *entry = find_or_note(facts, ABOUT_ROW, table, 0, identity, &fresh);
     if (!fresh)
         return entry->state;
-    uint16_t count = t->primary_key == SCHEMA_NONE ? 1 : t->keys[t->primary_key].column_count;
+    uint16_t count = schema_key_columns(t);
     struct value *copy = arena_take(&facts->arena, count * sizeof *copy);
     for (uint16_t i = 0; i < count; i++)
         copy[i] = copied(facts, &values[i]);
@@ -187,31 +187,12 @@ enum fact facts_children(struct facts *facts, reference_id reference, const stru
     return FACT_NOT_KNOWN;
 }
 
-/* Whether memory can tell. */
-static enum presence_answer look(struct facts *facts, const struct schema_reference *reference,
-                                 const struct value *child)
-{
-    struct engine *engine = facts->engine;
-    const struct schema_column *column = &engine->schema->tables[reference->child].columns[reference->child_columns[0]];
-    struct value stored;
-    int64_t rowid;
-    if (!engine->schema->tables[reference->parent].keys[reference->parent_key].rowid)
-        return PRESENCE_NOT_KNOWN;
-    if (!affinity_apply(engine->scratch, column->affinity, &child[reference->child_columns[0]], &stored, NULL) ||
-        !affinity_as_rowid(engine->scratch, &stored, &rowid))
-        return PRESENCE_ABSENT;
-    enum presence_answer answer = presence_look(engine->presence, reference->parent, rowid);
-    if (answer == PRESENCE_NOT_KNOWN && presence_wants_reading(engine->presence, reference->parent))
-        keyreader_start(engine, reference->parent);
-    return answer;
-}
-
 enum fact facts_parent(struct facts *facts, reference_id reference, const struct buffer *exact,
                        const struct value *child)
 {
     const struct schema *schema = facts->engine->schema;
     const struct schema_reference *r = &schema->references[reference];
-    enum presence_answer answer = look(facts, r, child);
+    enum presence_answer answer = references_look(facts->engine, r, child);
     if (answer != PRESENCE_NOT_KNOWN)
         return answer == PRESENCE_THERE ? FACT_YES : FACT_NO;
     bool fresh;

@@ -133,32 +133,12 @@ static bool insert(const struct generate *generate, const struct schema_table *t
     return ok;
 }
 
-static struct value result_at(sqlite3_stmt *result, int column)
-{
-    switch (sqlite3_column_type(result, column)) {
-    case SQLITE_INTEGER:
-        return value_integer(sqlite3_column_int64(result, column));
-    case SQLITE_FLOAT:
-        return value_real(sqlite3_column_double(result, column));
-    case SQLITE_TEXT: {
-        const char *text = (const char *)sqlite3_column_text(result, column);
-        return value_text(text, (size_t)sqlite3_column_bytes(result, column));
-    }
-    case SQLITE_BLOB: {
-        const void *bytes = sqlite3_column_blob(result, column);
-        return value_blob(bytes, (size_t)sqlite3_column_bytes(result, column));
-    }
-    default:
-        return value_null();
-    }
-}
-
 static void take(const struct generate *generate, const struct schema_table *table, struct value *values)
 {
     int column = 0;
     for (uint16_t c = 0; c < table->column_count; c++)
         if (is_wanted(generate->schema, table, c)) {
-            values[c] = result_at(generate->result, column++);
+            values[c] = insert_stored(generate->result, column++);
             values[c].filled = true;
         }
 }

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #define SLOTS_START 16u
-#define BYTES_EACH 9u
 
 static size_t slot_of(const struct lockset *set, uint64_t key)
 {
@@ -86,7 +85,7 @@ void lockset_release(struct lockset *set)
 
 bool lockset_put(const struct lockset *set, struct buffer *bytes)
 {
-    if (!buffer_reserve(bytes, set->count * BYTES_EACH))
+    if (!buffer_reserve(bytes, set->count * LOCKSET_BYTES_EACH))
         return false;
     for (size_t i = 0; i < set->capacity; i++) {
         uint8_t *to = bytes->bytes + bytes->len;
@@ -95,7 +94,7 @@ bool lockset_put(const struct lockset *set, struct buffer *bytes)
         for (unsigned b = 0; b < 8; b++)
             to[b] = (uint8_t)(set->slots[i].key >> (8 * b));
         to[8] = set->slots[i].exclusive;
-        bytes->len += BYTES_EACH;
+        bytes->len += LOCKSET_BYTES_EACH;
     }
     return true;
 }

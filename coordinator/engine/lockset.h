@@ -8,6 +8,8 @@
 #include "buffer.h"
 #include "locks.h"
 
+#define LOCKSET_BYTES_EACH 9u /* see lockset_put */
+
 struct lockset {
     struct lock_want *slots; /* open addressing */
     uint8_t *used;

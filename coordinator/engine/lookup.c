@@ -99,7 +99,7 @@ static bool read_key(struct lookup *lookup, uint64_t *ret_lock)
     struct engine *engine = lookup->engine;
     const struct op *op = lookup->op;
     const struct schema_table *table = &engine->schema->tables[op->table];
-    uint32_t columns = table->primary_key == SCHEMA_NONE ? 1 : table->keys[table->primary_key].column_count, count;
+    uint32_t columns = schema_key_columns(table), count;
     struct cursor cursor = cursor_over(lookup->submission->rows.bytes + op->key.at, op->key.len);
     struct value *values = engine->values;
     bool ok = cursor_array(&cursor, &count) && count == columns;

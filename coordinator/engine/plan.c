@@ -252,15 +252,9 @@ static void insert(struct plan *plan, uint32_t i)
     plan->inserted[i] = true;
 }
 
-static uint32_t key_columns(const struct plan *plan, table_id table)
-{
-    const struct schema_table *t = table_of(plan, table);
-    return t->primary_key == SCHEMA_NONE ? 1 : t->keys[t->primary_key].column_count;
-}
-
 static struct value *key_room(struct plan *plan, table_id table)
 {
-    return arena_take(&plan->images.round, key_columns(plan, table) * sizeof(struct value));
+    return arena_take(&plan->images.round, schema_key_columns(table_of(plan, table)) * sizeof(struct value));
 }
 
 /* The key that an operation names: its values, and their exact form in plan->exact. */
@@ -268,7 +262,7 @@ static bool read_key(struct plan *plan, uint32_t i, struct value *values)
 {
     const struct op *op = op_at(plan, i);
     const struct schema_table *t = table_of(plan, op->table);
-    uint32_t expected = key_columns(plan, op->table), count;
+    uint32_t expected = schema_key_columns(table_of(plan, op->table)), count;
     struct cursor cursor = cursor_over(plan->submission->rows.bytes + op->key.at, op->key.len);
     struct error error;
     bool ok = cursor_array(&cursor, &count) && count == expected;
@@ -339,7 +333,7 @@ static void refuse_absent(struct plan *plan, uint32_t i, const struct value *key
 {
     const struct op *op = op_at(plan, i);
     const struct schema_table *t = table_of(plan, op->table);
-    uint32_t count = key_columns(plan, op->table);
+    uint32_t count = schema_key_columns(table_of(plan, op->table));
     struct buffer text = {0};
     struct error error;
     bool ok = buffer_format(&text, "%s has no row with the key ", t->name);

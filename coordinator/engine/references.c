@@ -270,9 +270,8 @@ static bool names_nothing(const struct schema_reference *reference, const struct
     return false;
 }
 
-/* Whether memory can tell. */
-static enum presence_answer look(struct engine *engine, const struct schema_reference *reference,
-                                 const struct value *values)
+enum presence_answer references_look(struct engine *engine, const struct schema_reference *reference,
+                                     const struct value *values)
 {
     if (!engine->schema->tables[reference->parent].keys[reference->parent_key].rowid)
         return PRESENCE_NOT_KNOWN;
@@ -301,7 +300,7 @@ void references_row(struct references *references, struct checker *checker, tabl
         const struct missing about = {op, r};
         if (names_nothing(reference, values))
             continue;
-        enum presence_answer answer = look(references->engine, reference, values);
+        enum presence_answer answer = references_look(references->engine, reference, values);
         if (answer == PRESENCE_THERE || checker->brings(checker, reference, values))
             continue;
         if (answer == PRESENCE_ABSENT)

@@ -33,6 +33,11 @@ struct references;
 struct references *references_new(struct engine *engine); /* NULL: out of memory */
 void references_free(struct references *references);
 
+/* Whether the presence sets tell if the parent is there that `values`, a row of the child, names; none of its columns
+ * is NULL. Begins to read a set that was asked often enough. */
+enum presence_answer references_look(struct engine *engine, const struct schema_reference *reference,
+                                     const struct value *values);
+
 /* Checks one row: what is missing, or has to be asked, is noted in `checker`. */
 void references_row(struct references *references, struct checker *checker, table_id table, const struct value *values,
                     uint32_t op);

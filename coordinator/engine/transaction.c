@@ -10,7 +10,6 @@
 
 #define NS_PER_MS 1000000u
 #define ENTRY_HEAD_BYTES 512u /* of an entry, beside its ops: more than it takes */
-#define LOCK_BYTES 9u
 
 enum transaction_state { LOCKING, LOCKING_MORE, PLANNING, GROUPED, PREPARING, DECIDING, RESOLVING };
 
@@ -338,7 +337,7 @@ static bool place(struct transaction *t, struct error *error)
         *part = (struct part){.member.kind = &member_kind, .transaction = t, .database = d};
         if (!t->home || t->plan.parts[d].count > planned_for(t->home)->count)
             t->home = part;
-        size_t locks = t->plan.locks.count * LOCK_BYTES;
+        size_t locks = t->plan.locks.count * LOCKSET_BYTES_EACH;
         if (entry_bytes(part) + locks > LIMIT_BATCH_BYTES_MAX || t->plan.parts[d].count > LIMIT_BATCH_ROWS_MAX)
             return error_set(error, ERROR_TOO_LARGE,
                              "a transaction of %u rows and %zu bytes in database %s: at most %d rows and %d bytes",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stage.h"
+#include "insert.h"
 
 #include "row.h"
 
@@ -476,27 +477,8 @@ bool stage_get_repeat(struct stage *stage, uint32_t seq, uint32_t *ret_first, st
 
 static void read_values(sqlite3_stmt *statement, int from, uint16_t count, struct value *values)
 {
-    for (int i = 0; i < count; i++) {
-        int column = from + i;
-        switch (sqlite3_column_type(statement, column)) {
-        case SQLITE_INTEGER:
-            values[i] = value_integer(sqlite3_column_int64(statement, column));
-            break;
-        case SQLITE_FLOAT:
-            values[i] = value_real(sqlite3_column_double(statement, column));
-            break;
-        case SQLITE_TEXT:
-            values[i] = value_text((const char *)sqlite3_column_text(statement, column),
-                                   (size_t)sqlite3_column_bytes(statement, column));
-            break;
-        case SQLITE_BLOB:
-            values[i] =
-                value_blob(sqlite3_column_blob(statement, column), (size_t)sqlite3_column_bytes(statement, column));
-            break;
-        default:
-            values[i] = value_null();
-        }
-    }
+    for (int i = 0; i < count; i++)
+        values[i] = insert_stored(statement, from + i);
 }
 
 /* `parent = +child`: the parent's column on the left gives its collation, and the + takes the child's own affinity

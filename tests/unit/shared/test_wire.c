@@ -383,7 +383,7 @@ static bool again_read(struct cursor *in, struct buffer *out)
     struct wire_read got;
     if (!wire_get_read(in, schema, &got, &error))
         return false;
-    uint32_t values = got.count * wire_key_columns(&schema->tables[got.table]);
+    uint32_t values = got.count * schema_key_columns(&schema->tables[got.table]);
     bool ok = wire_put_read(out, got.table, got.count, values);
     for (uint32_t i = 0; ok && i < values; i++) {
         struct value value;
