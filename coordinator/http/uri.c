@@ -157,8 +157,7 @@ static bool decode64(const char *text, size_t len, struct buffer *out)
     return held < 6 && (bits & ((1u << held) - 1)) == 0;
 }
 
-bool uri_cursor(const struct schema_table *table, const char *text, size_t len, struct buffer *key,
-                struct error *error)
+bool uri_cursor(const struct schema_table *table, const char *text, size_t len, struct buffer *key, struct error *error)
 {
     size_t begun = key->len;
     uint32_t count = 0;

@@ -13,8 +13,15 @@ static void only_the_whole_token_fits(void **state)
     (void)state;
     assert_true(guard_token_fits("secret", "Bearer secret"));
     assert_true(guard_token_fits("secret", "bearer secret"));
-    const char *const wrong[] = {NULL,           "",         "secret",        "Basic secret",       "Bearer ",
-                                 "Bearer secre", "Bearer Secret", "Bearer secretsecret", "Bearer secret "};
+    const char *const wrong[] = {NULL,
+                                 "",
+                                 "secret",
+                                 "Basic secret",
+                                 "Bearer ",
+                                 "Bearer secre",
+                                 "Bearer Secret",
+                                 "Bearer secretsecret",
+                                 "Bearer secret "};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_false(guard_token_fits("secret", wrong[i]));
     assert_false(guard_token_fits("", "Bearer "));
@@ -23,9 +30,20 @@ static void only_the_whole_token_fits(void **state)
 static void foreign_names_are_no_hosts_of_ours(void **state)
 {
     (void)state;
-    const char *const known[] = {"localhost", "LOCALHOST:80", "127.0.0.1", "10.0.0.7:8080", "[::1]", "[::1]:80", "db.x:1"};
-    const char *const foreign[] = {NULL, "", ":80", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example",
-                                   "localhost:", "localhost:x", "[::1", "[localhost]", "::1", "localhost:80:80"};
+    const char *const known[] = {"localhost", "LOCALHOST:80", "127.0.0.1", "10.0.0.7:8080",
+                                 "[::1]",     "[::1]:80",     "db.x:1"};
+    const char *const foreign[] = {NULL,
+                                   "",
+                                   ":80",
+                                   "evil.example",
+                                   "localhost.evil.example",
+                                   "127.0.0.1.evil.example",
+                                   "localhost:",
+                                   "localhost:x",
+                                   "[::1",
+                                   "[localhost]",
+                                   "::1",
+                                   "localhost:80:80"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         assert_true(guard_host_is_known(known[i], "db.x"));
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
