@@ -39,9 +39,14 @@ static void lists_give_what_could_be_ours(void **state)
         const char *text;
         bool weak_too, any;
         size_t tags;
-    } lists[] = {{"*", false, true, 0},           {" * ", false, true, 0},           {ONE "," TWO, false, false, 2},
-                 {" " ONE " ,\t" TWO " ", false, false, 2}, {"W/" ONE "," TWO, false, false, 1},
-                 {"W/" ONE "," TWO, true, false, 2}, {"\"x\", " ONE, false, false, 1}, {"\"\"", false, false, 0}};
+    } lists[] = {{"*", false, true, 0},
+                 {" * ", false, true, 0},
+                 {ONE "," TWO, false, false, 2},
+                 {" " ONE " ,\t" TWO " ", false, false, 2},
+                 {"W/" ONE "," TWO, false, false, 1},
+                 {"W/" ONE "," TWO, true, false, 2},
+                 {"\"x\", " ONE, false, false, 1},
+                 {"\"\"", false, false, 0}};
     struct buffer tags = {0};
     struct error error;
 
@@ -79,12 +84,12 @@ static void every_code_has_its_status(void **state)
     static const struct {
         const char *code;
         unsigned status;
-    } promised[] = {{"parse", 400},      {"unknown_column", 400}, {"unauthorized", 401}, {"forbidden", 403},
-                    {"method", 405},     {"unknown_table", 404},  {"not_found", 404},    {"unique", 409},
-                    {"referenced", 409}, {"conflict", 409},       {"key_reused", 409},   {"precondition", 412},
-                    {"too_large", 413},  {"media_type", 415},     {"check", 422},        {"not_null", 422},
-                    {"type", 422},       {"reference_missing", 422}, {"busy", 429},      {"io", 500},
-                    {"internal", 500},   {"unavailable", 503},    {"unknown", 504}};
+    } promised[] = {{"parse", 400},      {"unknown_column", 400},    {"unauthorized", 401}, {"forbidden", 403},
+                    {"method", 405},     {"unknown_table", 404},     {"not_found", 404},    {"unique", 409},
+                    {"referenced", 409}, {"conflict", 409},          {"key_reused", 409},   {"precondition", 412},
+                    {"too_large", 413},  {"media_type", 415},        {"check", 422},        {"not_null", 422},
+                    {"type", 422},       {"reference_missing", 422}, {"busy", 429},         {"io", 500},
+                    {"internal", 500},   {"unavailable", 503},       {"unknown", 504}};
 
     assert_int_equal(sizeof promised / sizeof *promised, ERROR_CODE_COUNT - 1);
     for (size_t i = 0; i < sizeof promised / sizeof *promised; i++)
