@@ -251,7 +251,7 @@ static bool put_next(const struct schema_table *table, const struct schema_key *
     return ok;
 }
 
-/* Rows until the page is full; `next` is the last row's key when more may follow. */
+/* Rows until the page is full; `next` is the last row's key when another follows. */
 static bool put_page(struct read *read, const struct wire_scan *ask, sqlite3_stmt *rows, struct buffer *answer,
                      struct buffer *next, struct error *error)
 {
@@ -263,7 +263,7 @@ static bool put_page(struct read *read, const struct wire_scan *ask, sqlite3_stm
     if (!pack_array(answer, 2) || !pack_array_open(answer, &at))
         return error_set(error, ERROR_INTERNAL, "out of memory");
     bool full = false;
-    while (!full && (result = sqlite3_step(rows)) == SQLITE_ROW) {
+    while ((result = sqlite3_step(rows)) == SQLITE_ROW && !full) {
         if (!read_put_row(table, rows, answer))
             return error_set(error, ERROR_INTERNAL, "out of memory");
         if (answer->len - begun > PAGE_BYTES_MAX)
@@ -273,10 +273,10 @@ static bool put_page(struct read *read, const struct wire_scan *ask, sqlite3_stm
         if (full && !put_next(table, key, rows, next))
             return error_set(error, ERROR_INTERNAL, "out of memory");
     }
-    if (!full && result != SQLITE_DONE)
+    if (result != SQLITE_ROW && result != SQLITE_DONE)
         return failed(read, error);
     pack_array_close(answer, at, count);
-    bool put = full ? pack_raw(answer, next->bytes, next->len) : pack_array(answer, 0);
+    bool put = result == SQLITE_ROW ? pack_raw(answer, next->bytes, next->len) : pack_array(answer, 0);
     return put || error_set(error, ERROR_INTERNAL, "out of memory");
 }
 

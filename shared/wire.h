@@ -307,7 +307,8 @@ bool wire_get_child(struct wire_children *children, int64_t *ret_rowid, const ui
  *                                        rows in key order (primary key, else rowid), after the given key (empty: from
  *                                        the start), with column = value for each filter (WIRE_FILTERS_MAX at most),
  *                                        compared as in SQL
- * answer: [[row…], [value…] next]        rows in wire form, every column incl. generated; next is empty at the end
+ * answer: [[row…], [value…] next]        rows in wire form, every column incl. generated;  next is empty at the end,
+ *                                        however full the last page is
  * A page also ends at 4 MiB. */
 #define WIRE_FILTERS_MAX 256u /* SQLite's parser has its own limit on how deep an AND may be */
 struct wire_filter {

@@ -44,7 +44,8 @@ static void members_are_cut_where_they_end(void **state)
 static void what_has_no_shape_is_wrong(void **state)
 {
     (void)state;
-    const char *const none[] = {"[", "{", "[,1]", "[}", "{]", "{1:2}", "{\"a\"}", "{\"a\":}", "[\"a]", "[\"\\", "[] x", "[[]"};
+    const char *const none[] = {"[",       "{",        "[,1]",  "[}",    "{]",   "{1:2}",
+                                "{\"a\"}", "{\"a\":}", "[\"a]", "[\"\\", "[] x", "[[]"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         gives(none[i], "!");
     gives("[1,]", "1|!");

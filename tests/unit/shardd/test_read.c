@@ -113,7 +113,7 @@ static void rows_come_in_pages_in_key_order(void **state)
     says(shard_write(s, 1), "applied");
     says(shard_scan(s, PEOPLE, 2, NULL), "1|'Ann'|'a@x'|30;4|'Bob'|NULL|NULL -> 4");
     says(shard_scan(s, PEOPLE, 2, "4"), "30|'Cid'|NULL|NULL");
-    says(shard_scan(s, PEOPLE, 3, NULL), "1|'Ann'|'a@x'|30;4|'Bob'|NULL|NULL;30|'Cid'|NULL|NULL -> 30");
+    says(shard_scan(s, PEOPLE, 3, NULL), "1|'Ann'|'a@x'|30;4|'Bob'|NULL|NULL;30|'Cid'|NULL|NULL");
     says(shard_scan(s, PEOPLE, 3, "30"), "");
     says(shard_scan(s, PEOPLE, 3, "1|2"), "parse");
     says(shard_scan(s, PEOPLE, 0, NULL), "parse");
@@ -128,7 +128,7 @@ static void pages_follow_a_composite_key_and_its_collation(void **state)
     shard_insert(s, PAIRS, "3|'C|-");
     says(shard_write(s, 1), "applied");
     says(shard_scan(s, PAIRS, 2, NULL), "9|'a'|NULL;1|'b'|x'00ff' -> 'b'|1");
-    says(shard_scan(s, PAIRS, 2, "'b|1"), "2|'B'|1.5;3|'C'|NULL -> 'C'|3");
+    says(shard_scan(s, PAIRS, 2, "'b|1"), "2|'B'|1.5;3|'C'|NULL");
     says(shard_scan(s, PAIRS, 2, "'C|3"), "");
 }
 
@@ -141,7 +141,7 @@ static void a_table_without_a_key_is_read_in_rowid_order_with_its_generated_colu
     shard_insert(s, WORDS, "'a|-|-");
     says(shard_write(s, 1), "applied");
     says(shard_scan(s, NOTES, 1, NULL), "'z' -> 1");
-    says(shard_scan(s, NOTES, 1, "1"), "'a' -> 2");
+    says(shard_scan(s, NOTES, 1, "1"), "'a'");
     says(shard_scan(s, NOTES, 1, "2"), "");
     says(shard_scan(s, WORDS, 9, NULL), "'a'|NULL|NULL;'b'|2|4");
 }
