@@ -6,6 +6,7 @@
 #include "load.h"
 #include "options.h"
 #include "output.h"
+#include "serve.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ static const struct verb verbs[] = {
     {"demo", "insert a shop's rows, good and bad, and show what becomes of them", demo_command},
     {"load", "load CSV, TSV, NDJSON or msgpack files into tables", load_command},
     {"insert", "insert rows given as JSON lines, and answer each", insert_command},
+    {"serve", "serve the databases over HTTP and JSON", serve_command},
     {"check", "verify files, references and transactions left over; repair nothing", check_command},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)

@@ -5,7 +5,8 @@ set -euo pipefail
 
 packages=(
     gcc g++ clang libclang-rt-14-dev clang-format cmake ninja-build pkg-config git python3
-    libsqlite3-dev sqlite3 libnng-dev libmsgpack-dev libjansson-dev libinih-dev libroaring-dev
+    libsqlite3-dev sqlite3 libnng-dev libmsgpack-dev libjansson-dev libinih-dev
+    libroaring-dev libmicrohttpd-dev
     libcmocka-dev procps spin
 )
 

@@ -48,6 +48,7 @@ void config_release(struct config *config)
     free(config->schema);
     free(config->http_listen);
     free(config->http_token_file);
+    free(config->http_host);
     config_init(config);
 }
 
@@ -250,6 +251,8 @@ static int setting(void *context, const char *section, const char *name, const c
         return set_text(reading, &config->cluster, value);
     if (!coordinator && !strcmp(name, "listen"))
         return set_text(reading, &config->http_listen, value);
+    if (!coordinator && !strcmp(name, "host"))
+        return set_text(reading, &config->http_host, value);
     if (!coordinator && !strcmp(name, "token_file"))
         return set_path(reading, &config->http_token_file, value);
     return fail(reading, ERROR_PARSE, "[%s] has no setting called %s", section, name);

@@ -3,7 +3,7 @@
  *
  *   [coordinator]  data = DIR, cluster = NAME, schema = FILE
  *   [limits]       any of limits.h's settable ones
- *   [http]         listen, token_file           (kept as text here, judged by whom it concerns)
+ *   [http]         listen, token_file, host     (kept as text here, judged by whom it concerns)
  *   [database NAME] tables = a, b   address = tcp://127.0.0.1:7401
  *
  * A list of tables may go on in lines that begin with a blank; a line has at most 199 bytes, comments may have more.
@@ -31,6 +31,7 @@ struct config {
     char *schema;
     char *http_listen;
     char *http_token_file;
+    char *http_host; /* a name that the server goes by */
     struct limits limits;
     size_t database_count;
     struct config_database *databases;

@@ -25,7 +25,11 @@
     X(NAME_BYTES_MAX, 200u, "bytes", "a table's or database's name")                                   \
     X(SOCKET_PATH_MAX, 107u, "bytes", "sun_path without its NUL")                                      \
     X(JSON_DEPTH_MAX, 64u, "levels", "nesting of a JSON record")                                       \
-    X(RAW_BYTES_MAX, 1048576u, "bytes", "`raw` of a reject; cut beyond")
+    X(RAW_BYTES_MAX, 1048576u, "bytes", "`raw` of a reject; cut beyond")                               \
+    X(REQUEST_OPS_MAX, 100000u, "operations", "of one HTTP request")                                   \
+    X(PAGE_ROWS_MAX, 1000u, "rows", "of one page of a table")                                          \
+    X(PAGE_ROWS_STANDARD, 100u, "rows", "of a page when its `limit` is not given")                     \
+    X(HEAD_BYTES_MAX, 65536u, "bytes", "an HTTP request's line and headers")
 
 #define LIMITS_SETTABLE(X)                                                                                            \
     X(batches_in_flight, 4, 1, 32, "batches", "per shard, sent and not yet answered")                                 \
@@ -40,7 +44,14 @@
     X(answer_ms, 60000, 100, 3600000, "ms", "an operation's wait for its shard; then unknown or unavailable")         \
     X(heartbeat_ms, 1000, 50, 60000, "ms", "between two pings of a link")                                             \
     X(mute_ms, 5000, 200, 600000, "ms", "no sign of progress: the shard is mute")                                     \
-    X(stop_ms, 10000, 100, 600000, "ms", "a shard's orderly stop; then it is killed")
+    X(stop_ms, 10000, 100, 600000, "ms", "a shard's orderly stop; then it is killed")                                 \
+    X(body_bytes, 16777216, 1024, 1073741824, "bytes", "body of an HTTP request; beyond it too_large")                \
+    X(bodies_bytes, 134217728, 1024, 17179869184, "bytes", "bodies of all requests at once; beyond it busy")          \
+    X(waiting_ops, 200000, 1, 10000000, "operations", "of all requests that wait for their outcome; beyond it busy")  \
+    X(connections, 1000, 1, 100000, "connections", "open at once; a new one then ends the one idle longest")          \
+    X(header_ms, 10000, 10, 3600000, "ms", "from a connection's beginning to the end of its first request's headers") \
+    X(idle_ms, 60000, 10, 3600000, "ms", "from an answer to the end of the next request's headers")                   \
+    X(transfer_ms, 60000, 10, 3600000, "ms", "for a request's body to come, for an answer to be taken")
 
 enum {
 #define X(name, number, unit, why) LIMIT_##name = (int)(number),

@@ -300,9 +300,15 @@ bool session_start(struct session *session, const struct options *options, struc
     return identify(session, error) && start_engine(session, options, error) && claim(session, error);
 }
 
-void session_close(struct session *session)
+void session_stop(struct session *session)
 {
     engine_stop(session->engine);
+    session->engine = NULL;
+}
+
+void session_close(struct session *session)
+{
+    session_stop(session);
     datadir_close(session->datadir);
     cluster_release(&session->stored);
     free(session->addresses);

@@ -44,7 +44,9 @@ bool session_look(struct session *session, const struct options *options, struct
 bool session_open(struct session *session, const struct options *options, struct error *error);
 bool session_start(struct session *session, const struct options *options, struct error *error);
 
-/* Finishes what was submitted, stops the shards, unlocks. */
+/* Finishes what was submitted and stops the shards; schema and directory stay. For one that still has to tell. */
+void session_stop(struct session *session);
+/* The same, and unlocks and frees the rest. */
 void session_close(struct session *session);
 
 #endif

@@ -32,6 +32,11 @@ struct metrics_request {
     bool ok;
 };
 
+struct ready_request {
+    sem_t over;
+    struct error error; /* code NONE: all are */
+};
+
 /* The engine and what only its start and end need. */
 struct running {
     struct engine engine; /* first */
@@ -165,6 +170,14 @@ static void take_metrics(struct engine *engine, struct metrics_request *request)
     sem_post(&request->over);
 }
 
+static void take_ready(struct engine *engine, struct ready_request *request)
+{
+    for (database_id i = 0; i < engine->schema->database_count && request->error.code == ERROR_NONE; i++)
+        if (engine->peers[i].state != PEER_READY)
+            peer_error(&engine->peers[i], &request->error);
+    sem_post(&request->over);
+}
+
 /* ---- the loop ---- */
 
 static void start_ended(struct engine *engine, const struct error *error)
@@ -191,6 +204,9 @@ static void take_mail(struct engine *engine, struct mail *mail)
         return;
     case MAIL_METRICS:
         take_metrics(engine, mail->metrics);
+        return;
+    case MAIL_READY:
+        take_ready(engine, mail->ready);
         return;
     case MAIL_STOP:
         engine->stopping = true;
@@ -473,6 +489,19 @@ bool engine_metrics(struct engine *engine, struct engine_metrics *ret_metrics, s
     mailbox_post(engine->mailbox, &mail);
     wait_over(&request.over);
     return request.ok || error_set(error, ERROR_INTERNAL, "out of memory");
+}
+
+bool engine_ready(struct engine *engine, struct error *error)
+{
+    struct ready_request request = {0};
+    const struct mail mail = {.kind = MAIL_READY, .ready = &request};
+    if (sem_init(&request.over, 0, 0) != 0)
+        return error_set(error, ERROR_INTERNAL, "no semaphore");
+    mailbox_post(engine->mailbox, &mail);
+    wait_over(&request.over);
+    if (request.error.code != ERROR_NONE)
+        *error = request.error;
+    return request.error.code == ERROR_NONE;
 }
 
 void engine_metrics_release(struct engine_metrics *metrics)

@@ -155,6 +155,10 @@ struct engine_metrics {
 bool engine_metrics(struct engine *engine, struct engine_metrics *ret_metrics, struct error *error);
 void engine_metrics_release(struct engine_metrics *metrics);
 
+/* Whether every database is there and takes writes now; else ERROR_UNAVAILABLE names the first that does not, and why.
+ * Asks the engine's thread, which does not wait for any shard. */
+bool engine_ready(struct engine *engine, struct error *error);
+
 /* Finishes what was submitted, stops the shards, frees everything. NULL is fine. */
 void engine_stop(struct engine *engine);
 

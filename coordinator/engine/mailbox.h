@@ -9,7 +9,7 @@
 #include "engine.h"
 #include "links.h"
 
-enum mail_kind { MAIL_LINK, MAIL_QUERY, MAIL_METRICS, MAIL_STOP };
+enum mail_kind { MAIL_LINK, MAIL_QUERY, MAIL_METRICS, MAIL_READY, MAIL_STOP };
 
 struct mail {
     enum mail_kind kind;
@@ -18,6 +18,7 @@ struct mail {
         struct link_event link;
         struct query *query;
         struct metrics_request *metrics;
+        struct ready_request *ready;
     };
 };
 

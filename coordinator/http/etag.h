@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* etag.h - tags of rows (row.h) as HTTP writes them: "32 hex digits" in quotes. Any thread. */
 #ifndef SHEAF_ETAG_H
 #define SHEAF_ETAG_H

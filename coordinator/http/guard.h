@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* guard.h - who may ask: a request's Authorization, Host and Origin. Pure functions of the headers' text (NULL: the
  * header is not there). Any thread. */
 #ifndef SHEAF_GUARD_H

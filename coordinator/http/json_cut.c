@@ -108,3 +108,17 @@ enum json_cut_result json_cut_next(struct json_cut *cut, struct json_member *ret
     *ret_member = member;
     return JSON_CUT_MEMBER;
 }
+
+bool json_cut_count(const char *text, size_t len, uint32_t most, uint32_t *ret_count, struct error *error)
+{
+    struct json_cut cut = json_cut_open(text, len);
+    struct json_member member;
+    enum json_cut_result result;
+    uint32_t count = 0;
+
+    while ((result = json_cut_next(&cut, &member, error)) == JSON_CUT_MEMBER)
+        if (++count > most)
+            return error_set(error, ERROR_TOO_LARGE, "a request has at most %u operations", most);
+    *ret_count = count;
+    return result == JSON_CUT_END;
+}

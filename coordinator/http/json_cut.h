@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json_cut.h - a large JSON array or object cut into its members, without building a tree of it.
  *
  * A body may hold 100,000 rows: each is parsed by itself, so that memory is bounded by one of them. Cutting follows
@@ -6,6 +7,8 @@
 #define SHEAF_JSON_CUT_H
 
 #include "error.h"
+
+#include <stdint.h>
 
 struct json_cut {
     const char *at, *end;
@@ -28,5 +31,8 @@ char json_cut_kind(const char *text, size_t len);
 /* `text` is of kind '[' or '{'. */
 struct json_cut json_cut_open(const char *text, size_t len);
 enum json_cut_result json_cut_next(struct json_cut *cut, struct json_member *ret_member, struct error *error);
+
+/* How many members it has. ERROR_TOO_LARGE: more than `most`. */
+bool json_cut_count(const char *text, size_t len, uint32_t most, uint32_t *ret_count, struct error *error);
 
 #endif

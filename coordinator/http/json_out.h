@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* json_out.h - stored values as JSON: integers exact, reals always with a point or an exponent and read back to the
  * same double (infinities as ±1e999), blobs {"hex":"…"}, text with every code point. False only when memory is out. */
 #ifndef SHEAF_JSON_OUT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* status.h - the HTTP status of each error code. */
 #ifndef SHEAF_STATUS_H
 #define SHEAF_STATUS_H

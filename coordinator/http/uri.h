@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uri.h - what stands in a path or a query becomes values: percent-decoding, KEY, page cursors.
  *
  * Takes raw text: nothing may have been decoded before, since a KEY is split at its commas first. Every refusal is

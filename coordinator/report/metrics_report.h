@@ -83,6 +83,15 @@ bool metrics_text(const struct metrics *metrics, bool colour, struct buffer *out
  * A shard that did not answer has "error":{"code","message"} in place of "process", "file_bytes" and "wal_bytes". */
 bool metrics_json(const struct metrics *metrics, struct buffer *out);
 
+/* Prometheus' text format, version 0.0.4, families "sheaf_…":
+ * https://prometheus.io/docs/instrumenting/exposition_formats
+ */
+bool metrics_prometheus(const struct metrics *metrics, struct buffer *out);
+
+/* The begin of a family, and one sample of it; `labels` as they stand between the braces, "" for none. */
+bool metrics_put_family(struct buffer *out, const char *name, const char *type, const char *help);
+bool metrics_put_sample(struct buffer *out, const char *name, const char *labels, double value);
+
 /* Where and how a verb's metrics go. */
 struct metrics_target {
     enum metrics_format format;   /* --metrics */

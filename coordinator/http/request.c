@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "request.h"
+
+#include "done.h"
+#include "json.h"
+#include "status.h"
+#include "work.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct request *request_new(struct http *http, const char *uri)
+{
+    struct request *request = calloc(1, sizeof *request);
+
+    if (!request)
+        return NULL;
+    request->http = http;
+    request->uri = strdup(uri);
+    if (!request->uri) {
+        free(request);
+        return NULL;
+    }
+    request->path = request->uri;
+    request->path_len = strcspn(request->uri, "?");
+    if (request->uri[request->path_len] == '?')
+        request->query = request->uri + request->path_len + 1;
+    request->media = "application/json";
+    return request;
+}
+
+void request_free(struct request *request)
+{
+    if (!request)
+        return;
+    work_free(request->work);
+    buffer_release(&request->ask.ask);
+    buffer_release(&request->ask.answer);
+    buffer_release(&request->body);
+    buffer_release(&request->answer);
+    free(request->uri);
+    free(request);
+}
+
+void request_reply(struct request *request, unsigned status)
+{
+    request->status = status;
+    request->state = REQUEST_ANSWERED;
+}
+
+void request_refuse_op(struct request *request, const struct error *error, int64_t op)
+{
+    struct buffer *out = &request->answer;
+
+    buffer_clear(out);
+    request->etag[0] = '\0';
+    request->media = "application/json";
+    request->failed = !buffer_put_text(out, "{\"ok\":false,\"error\":") || !json_put_error(out, error) ||
+                      (op >= 0 && (!buffer_put_text(out, ",\"op\":") || !json_put_integer(out, op))) ||
+                      !buffer_put(out, "}", 1);
+    request_reply(request, status_of(error->code));
+}
+
+void request_refuse(struct request *request, const struct error *error)
+{
+    request_refuse_op(request, error, -1);
+}
+
+void request_leave(struct request *request, void (*render)(struct request *request))
+{
+    request->state = REQUEST_WORKING;
+    request->render = render;
+    request->http->counts.working++;
+}
+
+/* Engine thread. */
+static void submission_finished(struct submission *submission)
+{
+    struct request *request = submission->context;
+
+    done_put(request->http->done, request);
+}
+
+void request_submit(struct request *request, void (*render)(struct request *request))
+{
+    struct http *http = request->http;
+    struct submission *submission = request->work->submission;
+    uint64_t waiting = http->counts.waiting_ops;
+    struct error error;
+
+    if (waiting > 0 && waiting + submission->count > (uint64_t)http->limits->waiting_ops) {
+        error_set(&error, ERROR_BUSY, "%llu operations wait already", (unsigned long long)waiting);
+        request_refuse(request, &error);
+        return;
+    }
+    http->counts.waiting_ops += submission->count;
+    submission->finished = submission_finished;
+    submission->context = request;
+    request_leave(request, render);
+    engine_submit(http->engine, submission);
+}
+
+/* Engine thread. */
+static void query_finished(struct query *query)
+{
+    struct request *request = query->context;
+
+    done_put(request->http->done, request);
+}
+
+void request_ask(struct request *request, void (*render)(struct request *request))
+{
+    request->ask.finished = query_finished;
+    request->ask.context = request;
+    request_leave(request, render);
+    engine_ask(request->http->engine, &request->ask);
+}
+
+void request_finish(struct request *request)
+{
+    request->http->counts.working--;
+    if (request->work)
+        request->http->counts.waiting_ops -= request->work->submission->count;
+    request->render(request);
+}

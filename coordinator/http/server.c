@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server.h"
+
+#include "clock.h"
+#include "done.h"
+#include "request.h"
+#include "routes.h"
+#include "visitors.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000u
+#define TICK_MS 100
+#define LISTENERS_MAX 2
+#define ACCEPTS_PER_ROUND 64
+#define LEAVE_MS 1000 /* for the last answers to be taken */
+
+enum wish { WISH_SERVE, WISH_CLOSE_DOOR, WISH_STOP };
+
+struct server {
+    struct http *http;
+    struct MHD_Daemon *daemon;
+    int epoll_fd;
+    int listeners[LISTENERS_MAX];
+    uint32_t listener_count;
+    struct visitors visitors;
+    uint64_t now_ns;
+    uint64_t ticked_ns;
+    bool closing; /* the door is closed */
+    bool full;    /* of descriptors: nothing is taken until the next tick */
+
+    pthread_t thread;
+    atomic_int wish; /* set by others, then wish_fd is written */
+    int wish_fd;
+    sem_t door_closed;
+};
+
+static struct server *server_of(const struct request *request)
+{
+    return request->server;
+}
+
+/* ---- connections ---- */
+
+static struct visitor *visitor_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static void move(struct server *server, struct MHD_Connection *connection, enum visitor_state state)
+{
+    struct visitor *visitor = visitor_of(connection);
+
+    if (visitor)
+        visitors_move(&server->visitors, visitor, state, server->now_ns);
+}
+
+static void connection_notice(void *context, struct MHD_Connection *connection, void **socket_context,
+                              enum MHD_ConnectionNotificationCode code)
+{
+    struct server *server = context;
+    const union MHD_ConnectionInfo *info;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context = info ? visitors_add(&server->visitors, info->connect_fd, server->now_ns) : NULL;
+        server->http->counts.connections++;
+    } else if (*socket_context) {
+        visitors_remove(&server->visitors, *socket_context);
+        *socket_context = NULL;
+    }
+    server->http->counts.open = server->visitors.count;
+}
+
+/* Takes a waiting client in. False: there is none, or no descriptor for it. */
+static bool take_one(struct server *server, int listener)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    int fd = accept4(listener, (struct sockaddr *)&address, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            server->full = true;
+            server->http->counts.evicted += visitors_evict(&server->visitors, server->now_ns);
+        }
+        return errno == ECONNABORTED || errno == EINTR;
+    }
+    (void)MHD_add_connection(server->daemon, fd, (struct sockaddr *)&address, len); /* closes it when it fails */
+    return true;
+}
+
+static bool has_room(struct server *server)
+{
+    if (server->visitors.count < (uint64_t)server->http->limits->connections)
+        return true;
+    server->http->counts.evicted += visitors_evict(&server->visitors, server->now_ns);
+    return false;
+}
+
+static void take_clients(struct server *server, const struct pollfd *polled)
+{
+    for (uint32_t i = 0; i < server->listener_count; i++)
+        for (int taken = 0; polled[i].revents && taken < ACCEPTS_PER_ROUND && has_room(server); taken++)
+            if (!take_one(server, server->listeners[i]))
+                break;
+}
+
+/* ---- answers ---- */
+
+static bool add_headers(const struct request *request, struct MHD_Response *response)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } headers[] = {
+        {"Content-Type", request->status == 304 ? NULL : request->media},
+        {"Allow", request->allow},
+        {"ETag", request->etag[0] ? request->etag : NULL},
+        {"Retry-After", request->status == 429 || request->status == 503 ? "1" : NULL},
+        {"WWW-Authenticate", request->status == 401 ? "Bearer" : NULL},
+        {"Connection", server_of(request)->closing ? "close" : NULL},
+    };
+
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
+        if (headers[i].value && MHD_add_response_header(response, headers[i].name, headers[i].value) != MHD_YES)
+            return false;
+    return true;
+}
+
+static enum MHD_Result send_answer(struct request *request, struct MHD_Connection *connection)
+{
+    static const char no_memory[] = "{\"ok\":false,\"error\":{\"code\":\"internal\",\"table\":null,"
+                                    "\"constraint\":null,\"message\":\"out of memory\"}}";
+    struct server *server = server_of(request);
+    struct MHD_Response *response;
+
+    if (request->failed) {
+        request->status = 500;
+        request->media = "application/json";
+        response =
+            MHD_create_response_from_buffer(strlen(no_memory), (void *)(uintptr_t)no_memory, MHD_RESPMEM_PERSISTENT);
+    } else {
+        response = MHD_create_response_from_buffer(request->answer.len, request->answer.bytes, MHD_RESPMEM_MUST_FREE);
+        if (response)
+            request->answer = (struct buffer){0};
+    }
+    if (!response)
+        return MHD_NO; /* the connection ends */
+    bool fine = add_headers(request, response);
+    enum MHD_Result queued = fine ? MHD_queue_response(connection, request->status, response) : MHD_NO;
+    MHD_destroy_response(response);
+    if (request->status / 100 < 6)
+        server->http->counts.answers[request->status / 100]++;
+    move(server, connection, VISITOR_TAKING);
+    return queued;
+}
+
+/* ---- requests ---- */
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+static void refuse_size(struct request *request)
+{
+    struct error error;
+
+    error_set(&error, ERROR_TOO_LARGE, "a body has at most %lld bytes", (long long)request->http->limits->body_bytes);
+    request_refuse(request, &error);
+}
+
+/* The headers are there. */
+static void begin(struct request *request, struct MHD_Connection *connection, const char *method, const char *version)
+{
+    struct server *server = server_of(request);
+    const char *length = header(connection, "Content-Length");
+    struct error error;
+
+    request->method = routes_method(method);
+    request->headers = (struct request_headers){
+        .authorization = header(connection, "Authorization"),
+        .host = header(connection, "Host"),
+        .origin = header(connection, "Origin"),
+        .content_type = header(connection, "Content-Type"),
+        .content_encoding = header(connection, "Content-Encoding"),
+        .if_match = header(connection, "If-Match"),
+        .if_none_match = header(connection, "If-None-Match"),
+        .idempotency_key = header(connection, "Idempotency-Key"),
+    };
+    move(server, connection, VISITOR_SENDING);
+    if (server->closing) {
+        error_set(&error, ERROR_UNAVAILABLE, "the server is stopping");
+        request_refuse(request, &error);
+        return;
+    }
+    routes_begin(request, version);
+    if (request->state == REQUEST_COMING && length &&
+        strtoull(length, NULL, 10) > (unsigned long long)request->http->limits->body_bytes)
+        refuse_size(request);
+}
+
+/* Of a request that is refused already the rest is only read. */
+static void take_body(struct request *request, const char *bytes, size_t len)
+{
+    struct http *http = request->http;
+    struct error error;
+
+    if (request->state != REQUEST_COMING)
+        return;
+    if (request->body.len + len > (size_t)http->limits->body_bytes) {
+        refuse_size(request);
+    } else if (http->counts.bodies_bytes + len > (uint64_t)http->limits->bodies_bytes) {
+        error_set(&error, ERROR_BUSY, "bodies of other requests fill all the room there is for them");
+        request_refuse(request, &error);
+    } else if (!buffer_put(&request->body, bytes, len)) {
+        error_set(&error, ERROR_INTERNAL, "out of memory");
+        request_refuse(request, &error);
+    } else {
+        http->counts.bodies_bytes += len;
+        return;
+    }
+    http->counts.bodies_bytes -= request->body.len;
+    buffer_release(&request->body);
+}
+
+static enum MHD_Result request_step(void *context, struct MHD_Connection *connection, const char *url,
+                                    const char *method, const char *version, const char *bytes, size_t *len,
+                                    void **request_context)
+{
+    struct server *server = context;
+    struct request *request = *request_context;
+
+    (void)url; /* decoded by the library, which a KEY must not be before it is split */
+    if (!request)
+        return MHD_NO;
+    if (!request->server) {
+        request->server = server;
+        begin(request, connection, method, version);
+        /* a client that asks first has not sent its body and need not */
+        return request->state == REQUEST_ANSWERED && header(connection, "Expect") ? send_answer(request, connection)
+                                                                                  : MHD_YES;
+    }
+    if (*len > 0) {
+        take_body(request, bytes, *len);
+        *len = 0;
+        return MHD_YES;
+    }
+    if (request->state == REQUEST_COMING) {
+        request->connection = connection;
+        request->handle(request);
+    }
+    if (request->state == REQUEST_ANSWERED)
+        return send_answer(request, connection);
+    move(server, connection, VISITOR_WAITING);
+    MHD_suspend_connection(connection);
+    return MHD_YES;
+}
+
+static void *request_begins(void *context, const char *uri, struct MHD_Connection *connection)
+{
+    struct server *server = context;
+
+    (void)connection;
+    return request_new(server->http, uri);
+}
+
+static void request_ends(void *context, struct MHD_Connection *connection, void **request_context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct server *server = context;
+    struct request *request = *request_context;
+
+    (void)code;
+    if (request) {
+        server->http->counts.bodies_bytes -= request->body.len;
+        request_free(request);
+        *request_context = NULL;
+    }
+    move(server, connection, VISITOR_IDLE);
+}
+
+static void finish_done(struct server *server)
+{
+    for (struct request *request = done_take(server->http->done), *next; request; request = next) {
+        next = request->next_done;
+        request_finish(request);
+        MHD_resume_connection(request->connection);
+    }
+}
+
+/* ---- the loop ---- */
+
+static int timeout_of(const struct server *server)
+{
+    unsigned long long wait_ms;
+
+    if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES && wait_ms < TICK_MS)
+        return (int)wait_ms;
+    return server->visitors.count > 0 || server->full ? TICK_MS : -1;
+}
+
+static void wait_for_events(struct server *server)
+{
+    struct pollfd polled[3 + LISTENERS_MAX] = {{.fd = server->epoll_fd, .events = POLLIN},
+                                               {.fd = server->wish_fd, .events = POLLIN},
+                                               {.fd = done_fd(server->http->done), .events = POLLIN}};
+    nfds_t count = 3;
+    eventfd_t ignored;
+
+    for (uint32_t i = 0; i < server->listener_count && !server->closing && !server->full; i++)
+        polled[count++] = (struct pollfd){.fd = server->listeners[i], .events = POLLIN};
+    int ready = poll(polled, count, timeout_of(server));
+    server->now_ns = clock_monotonic_ns();
+    if (ready <= 0)
+        return;
+    if (polled[1].revents)
+        (void)eventfd_read(server->wish_fd, &ignored);
+    if (count > 3)
+        take_clients(server, polled + 3);
+}
+
+static void tick(struct server *server)
+{
+    if (server->now_ns - server->ticked_ns < TICK_MS * (uint64_t)NS_PER_MS)
+        return;
+    server->ticked_ns = server->now_ns;
+    server->full = false;
+    visitors_tick(&server->visitors, server->now_ns);
+}
+
+static void one_round(struct server *server)
+{
+    wait_for_events(server);
+    finish_done(server);
+    (void)MHD_run(server->daemon);
+    tick(server);
+}
+
+static void *run(void *context)
+{
+    struct server *server = context;
+
+    while (atomic_load(&server->wish) == WISH_SERVE)
+        one_round(server);
+    server->closing = true;
+    sem_post(&server->door_closed);
+    while (atomic_load(&server->wish) == WISH_CLOSE_DOOR)
+        one_round(server);
+    uint64_t until_ns = clock_monotonic_ns() + LEAVE_MS * (uint64_t)NS_PER_MS;
+    while (server->http->counts.working > 0 || (server->visitors.count > 0 && server->now_ns < until_ns)) {
+        visitors_dismiss(&server->visitors, server->now_ns);
+        one_round(server);
+    }
+    return NULL;
+}
+
+/* ---- start and end ---- */
+
+/* The library's own decoding is off: what it hands out is not used, and must not be changed under request_begins. */
+static size_t leave_encoded(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+static bool start_daemon(struct server *server, struct error *error)
+{
+    const union MHD_DaemonInfo *info;
+
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, request_step, server,
+        MHD_OPTION_URI_LOG_CALLBACK, request_begins, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, request_ends, server, MHD_OPTION_NOTIFY_CONNECTION, connection_notice, server,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->http->limits->connections + ACCEPTS_PER_ROUND,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_HEAD_BYTES_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    info = server->daemon ? MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    if (!info)
+        return error_set(error, ERROR_INTERNAL, "the HTTP server cannot be started");
+    server->epoll_fd = info->epoll_fd;
+    return true;
+}
+
+static void server_free(struct server *server)
+{
+    if (server->daemon)
+        MHD_stop_daemon(server->daemon);
+    if (server->wish_fd >= 0)
+        close(server->wish_fd);
+    sem_destroy(&server->door_closed);
+    free(server);
+}
+
+struct server *server_start(const struct server_options *options, struct error *error)
+{
+    struct server *server = calloc(1, sizeof *server);
+
+    if (!server) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    server->http = options->http;
+    server->visitors.limits = options->http->limits;
+    server->listener_count = options->listener_count;
+    for (uint32_t i = 0; i < options->listener_count; i++)
+        server->listeners[i] = options->listeners[i].fd;
+    sem_init(&server->door_closed, 0, 0);
+    server->wish_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->wish_fd < 0)
+        error_set(error, ERROR_INTERNAL, "no eventfd: %s", strerror(errno));
+    else if (start_daemon(server, error)) {
+        int result = pthread_create(&server->thread, NULL, run, server);
+        if (result == 0)
+            return server;
+        error_set(error, ERROR_INTERNAL, "cannot start a thread: %s", strerror(result));
+    }
+    server_free(server);
+    return NULL;
+}
+
+static void tell(struct server *server, enum wish wish)
+{
+    atomic_store(&server->wish, wish);
+    if (eventfd_write(server->wish_fd, 1) != 0)
+        panic("eventfd: %s", strerror(errno));
+}
+
+void server_close_door(struct server *server)
+{
+    tell(server, WISH_CLOSE_DOOR);
+    while (sem_wait(&server->door_closed) != 0)
+        continue; /* EINTR */
+}
+
+void server_stop(struct server *server)
+{
+    if (!server)
+        return;
+    tell(server, WISH_STOP);
+    pthread_join(server->thread, NULL);
+    server_free(server);
+}
