@@ -442,12 +442,12 @@ static void wound(struct locks *locks, struct lock_owner *owner)
     tell(locks, owner);
 }
 
-/* L1: its owner has done nothing yet. */
+/* L1: its owner has done nothing yet. It stands behind those who ask for more, and before all who came later. */
 static void take_back(struct locks *locks, struct lock *lock, uint32_t number)
 {
     leave(locks, lock, number);
     let_go(lock, claim_at(locks, number));
-    wait_behind(locks, lock, LOCKS_NONE, number);
+    wait_behind(locks, lock, last_older(locks, lock, UINT64_MAX), number);
 }
 
 /* Who is in the way of `claim` (not granted) and has to give way; LOCKS_NONE: nobody, or none that has to. */
@@ -481,6 +481,7 @@ bool locks_take_more(struct locks *locks, struct lock_owner *owner, struct lock_
     *count = *count ? merge(wants, *count) : 0;
     if (!reserve(locks, *count))
         return false;
+    owner->waiting++; /* for the rest: what is granted on the way is seen by the caller and not told as well */
     for (size_t i = 0; i < *count; i++) {
         uint32_t number = claim_new(locks, owner, &wants[i]);
         struct lock *lock = lock_at(locks, claim_at(locks, number)->lock);
@@ -493,8 +494,7 @@ bool locks_take_more(struct locks *locks, struct lock_owner *owner, struct lock_
         clear_the_way(locks, number);
         grant_waiters(locks, lock);
     }
-    if (owner->waiting == 0)
-        forget_granted(locks, owner); /* granted on the way: the caller sees it now */
+    owner->waiting--;
     return true;
 }
 
