@@ -18,6 +18,7 @@
 struct peer;
 struct batcher;
 struct references;
+struct again;
 struct task;
 struct transaction;
 struct recovery;
@@ -56,6 +57,7 @@ struct engine {
     struct assign *assign;
     struct affinity_scratch *scratch;
     struct references *references;
+    struct again *again;
 
     struct submission *first_waiting, *last_waiting; /* not begun yet: engine_ops_max is reached */
     uint32_t waiting_from;                           /* how far the first of them has been begun */

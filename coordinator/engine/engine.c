@@ -223,6 +223,7 @@ static void go_on(struct engine *engine)
         tell_granted(engine);
     } while (engine->first_waiting && engine->ops_active == 0);
     references_pump(engine->references);
+    again_pump(engine->again);
     for (database_id d = 0; d < engine->schema->database_count; d++)
         batcher_pump(&engine->batchers[d]);
 }
@@ -308,6 +309,7 @@ static void engine_free(struct engine *engine)
     }
     recovery_free(engine->recovery);
     references_free(engine->references);
+    again_free(engine->again);
     assign_free(engine->assign);
     affinity_close(engine->scratch);
     rowkeys_free(engine->rowkeys);
@@ -347,8 +349,8 @@ static bool make_parts(struct engine *engine, struct error *error)
     if (!(engine->mailbox = mailbox_new()) || !(engine->locks = locks_new()) ||
         !(engine->presence = presence_new(engine->schema, (size_t)engine->limits.presence_bytes)) ||
         !(engine->rowkeys = rowkeys_new(engine->schema)) || !(engine->references = references_new(engine)) ||
-        !(engine->recovery = recovery_new(engine, start_ended)) || !make_room(engine) ||
-        !schema_placement_text(engine->schema, &engine->placement))
+        !(engine->again = again_new(engine)) || !(engine->recovery = recovery_new(engine, start_ended)) ||
+        !make_room(engine) || !schema_placement_text(engine->schema, &engine->placement))
         return error_set(error, ERROR_INTERNAL, "out of memory");
     if (!(engine->scratch = affinity_open(error)) ||
         !(engine->assign = assign_new(engine->schema, engine->scratch, error)))

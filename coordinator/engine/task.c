@@ -20,6 +20,11 @@ static struct task *task_of_checker(struct checker *checker)
     return (struct task *)(void *)((char *)checker - offsetof(struct task, checker));
 }
 
+static struct task *task_of_again(struct again_member *member)
+{
+    return (struct task *)(void *)((char *)member - offsetof(struct task, again));
+}
+
 static struct engine_database_metrics *metrics_of(struct engine *engine, table_id table)
 {
     return &engine->metrics.databases[engine->schema->tables[table].database];
@@ -185,6 +190,35 @@ static void refuse_missing(struct task *task)
     refuse(task, &error);
 }
 
+/* Its references were given by nobody, so that it may be there already with others. */
+static void told_again(struct again_member *member, bool is_there, const struct error *failed)
+{
+    struct task *task = task_of_again(member);
+    if (failed)
+        refuse(task, failed);
+    else if (!is_there)
+        refuse_missing(task);
+    else {
+        task->op->result = OP_SAME;
+        answer(task, NULL);
+        task_end(task);
+    }
+}
+
+static void missing(struct task *task)
+{
+    struct engine *engine = task->engine;
+    const struct op *op = task->op;
+    const uint8_t *row = task->submission->rows.bytes + op->row_at;
+    struct error error;
+    if (op->same_is_fine && row_read(&engine->schema->tables[task->table], row, op->row_len, engine->values, &error) &&
+        again_is_possible(engine->schema, task->table, engine->values, task->checker.missing,
+                          task->checker.missing_count))
+        again_ask(engine->again, &task->again, task->table, row, op->row_len);
+    else
+        refuse_missing(task);
+}
+
 static void checked(struct checker *checker)
 {
     struct task *task = task_of_checker(checker);
@@ -192,7 +226,7 @@ static void checked(struct checker *checker)
     if (!task->submission)
         task_end(task);
     else if (checker->missing_count)
-        refuse_missing(task);
+        missing(task);
     else if (checker->failed)
         refuse(task, checker->error);
     else
@@ -274,6 +308,7 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
                           .table = op->table,
                           .member.kind = &member_kind,
                           .checker = {.checked = checked, .brings = brings},
+                          .again = {told_again},
                           .begun_ns = engine->now_ns,
                           .step_ns = engine->now_ns};
     lock_owner_init(&task->owner, granted);

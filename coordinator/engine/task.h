@@ -8,6 +8,7 @@
 #ifndef SHEAF_TASK_H
 #define SHEAF_TASK_H
 
+#include "again.h"
 #include "batcher.h"
 #include "core.h"
 #include "references.h"
@@ -18,6 +19,7 @@ struct task {
     struct lock_owner owner; /* first: a lock_owner is its task */
     struct batch_member member;
     struct checker checker;
+    struct again_member again;
     struct engine *engine;
     struct submission *submission; /* NULL: the user has been answered */
     struct op *op;

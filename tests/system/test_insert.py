@@ -71,6 +71,19 @@ class Insert(sheaf.Case):
         self.assertTrue(answers[3]["already_there"])
         self.assertEqual(sheaf.rows(self.data, "c", order="id")[0][:2], (1, 8))
 
+    def test_a_row_is_there_already_whatever_parent_its_defaults_name(self):
+        schema = self.path("s.sql", "CREATE TABLE p (id INTEGER PRIMARY KEY);"
+                                    "CREATE TABLE c (id INTEGER PRIMARY KEY, a TEXT, p INTEGER DEFAULT 7 REFERENCES p,"
+                                    " q INTEGER REFERENCES p);")
+        args = ("--schema", schema)
+        self.insert({"table": "p", "id": 8}, {"table": "c", "id": 1, "a": "x", "p": 8}, args=args)
+        answers = self.insert({"table": "c", "id": 1}, {"table": "c", "id": 1, "a": "x"}, {"table": "c", "id": 1, "a": "y"},
+                              {"table": "c", "id": 2}, {"table": "c"}, {"table": "c", "id": 1, "q": 9},
+                              {"table": "c", "id": 3, "p": 8}, {"table": "c", "id": 3}, args=args, status=1)
+        self.assertEqual([a.get("already_there") or a.get("error", {}).get("code") for a in answers],
+                         [True, True] + ["reference_missing"] * 4 + [None, True])
+        self.assertEqual(sheaf.rows(self.data, "c"), [(1, "x", 8, None), (3, None, 8, None)])
+
     def test_generated_columns_refer_too(self):
         schema = self.path("s.sql", "CREATE TABLE p (id INTEGER PRIMARY KEY);"
                                     "CREATE TABLE c (id INTEGER PRIMARY KEY, x INTEGER DEFAULT 1, v INTEGER AS (x + 1) REFERENCES p,"

@@ -19,7 +19,9 @@ static const char ddl[] = "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEX
                           "CREATE TABLE staff (id INTEGER PRIMARY KEY, boss INTEGER REFERENCES staff);\n"
                           "CREATE TABLE places (a TEXT, b INTEGER, PRIMARY KEY (a, b));\n"
                           "CREATE TABLE visits (id INTEGER PRIMARY KEY, a TEXT, b INTEGER,\n"
-                          " FOREIGN KEY (a, b) REFERENCES places);\n";
+                          " FOREIGN KEY (a, b) REFERENCES places);\n"
+                          "CREATE TABLE letters (id INTEGER PRIMARY KEY, body TEXT,\n"
+                          " person INTEGER DEFAULT 7 REFERENCES people, reader INTEGER REFERENCES people);\n";
 
 static struct {
     pthread_mutex_t lock;

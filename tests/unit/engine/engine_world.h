@@ -21,7 +21,7 @@
 #include <cmocka.h>
 
 /* Each table has a database of its own, with the same number. */
-enum { PEOPLE, NOTES, THINGS, STAFF, PLACES, VISITS, TABLES };
+enum { PEOPLE, NOTES, THINGS, STAFF, PLACES, VISITS, LETTERS, TABLES };
 
 /* An `answer_ms` for tests in which it runs out; all else takes as long as it takes. */
 #define SOON_MS 100

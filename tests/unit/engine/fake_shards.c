@@ -308,6 +308,22 @@ static void answer_keys(const struct shard *shard, const struct fake_request *re
     wire_put_keys_answer(message, shard->last_batch, to == shard->key_count, &shard->keys[from], to - from);
 }
 
+/* Each op alone: as if each were an entry. */
+static void answer_probe(const struct shard *shard, const struct fake_request *request, struct buffer *message)
+{
+    struct cursor body = cursor_over(request->body.bytes, request->body.len), ops;
+    struct wire_write_results results = {0};
+    struct wire_op op;
+    uint32_t count = 0;
+    if (request->body.len && !wire_get_probe(&body, &count, &ops, NULL))
+        panic("a question cannot be read");
+    for (uint32_t i = 0; i < count && wire_get_op(&ops, &op, NULL); i++)
+        meet(shard, &results, i, 0, &op);
+    if (!wire_put_write_answer(message, 0, 0, 0, 0, &results))
+        panic("out of memory");
+    wire_results_release(&results);
+}
+
 static void answer_now(struct fake_request *request)
 {
     struct shard *shard = &fake.shards[request->database];
@@ -323,6 +339,8 @@ static void answer_now(struct fake_request *request)
         answer_exists(shard, request, &body);
     else if (request->header.kind == WIRE_KEYS)
         answer_keys(shard, request, &body);
+    else if (request->header.kind == WIRE_PROBE)
+        answer_probe(shard, request, &body);
     else
         wire_put_nothing(&body);
     bool ok = done ? wire_put_done(&message, &request->header) && buffer_put(&message, body.bytes, body.len)

@@ -7,7 +7,8 @@
  *   hello                                        write 4: group[people(1) people(2)]
  *   exists people.1: 'a' 'b'                     write 5: prepare 1.1 home=notes [people(1)]
  *   keys people after 7                          write 6: decide 1.1 (people) [notes(1,1)]
- *   scan, probe, stats, ping, stop               write 7: resolve 1.1 commit; forget 1.1     (1.1: epoch, number)
+ *   scan, stats, ping, stop                      write 7: resolve 1.1 commit; forget 1.1     (1.1: epoch, number)
+ *   probe [people(1,'a')~]
  *   people(1)=(-,'b')                            an update, with its key; -people(1) a delete
  *
  * and answered at once, unless its kind is held; then by fake_answer or fake_refuse. A write is answered as a shard

@@ -173,6 +173,17 @@ static void put_keys(const struct schema *schema, struct buffer *text, struct cu
         buffer_format(text, " after %lld", (long long)keys.after);
 }
 
+static void put_probe(const struct schema *schema, struct buffer *text, struct cursor body)
+{
+    struct cursor ops;
+    struct error error;
+    uint32_t count;
+    if (!wire_get_probe(&body, &count, &ops, &error))
+        panic("%s", error.text);
+    put_text(text, "probe ");
+    put_ops(schema, text, ops, count);
+}
+
 bool fake_is_claim(struct cursor body)
 {
     struct wire_hello hello;
@@ -192,6 +203,8 @@ void fake_describe(const struct schema *schema, struct fake_request *request)
         put_exists(schema, &text, body);
     else if (request->header.kind == WIRE_KEYS)
         put_keys(schema, &text, body);
+    else if (request->header.kind == WIRE_PROBE && body.at != body.end)
+        put_probe(schema, &text, body);
     else if (request->header.kind == WIRE_HELLO)
         put_text(&text, fake_is_claim(body) ? "claim" : "hello");
     else

@@ -236,6 +236,105 @@ static void what_is_known_to_be_missing_says_more_than_a_refused_question(void *
     assert_string_equal(sent_text(sent), "notes.person 7: no such row in people (id)");
 }
 
+/* ---- named by a DEFAULT ---- */
+
+/* What is there was stored with another parent: only its shard can tell. */
+static void a_row_whose_default_names_an_absent_parent_may_be_there_already(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_same(LETTERS, "letters(1,");
+    struct sent *sent = world_submit(world, "letters(1,'a',-,NULL)~ letters(2,'b',-,NULL)~");
+    assert_outcome(sent, "same reference_missing");
+    expect(LETTERS, "probe [letters(1,'a',7,NULL)~ letters(2,'b',7,NULL)~]");
+    assert_quiet(world, LETTERS); /* nothing is written */
+    assert_string_equal(sent_text(sent), "letters.person 7: no such row in people (id)");
+}
+
+static void a_row_that_cannot_be_there_already_is_not_asked_about(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    assert_outcome(world_submit(world, "letters(-,'a',-,NULL)~"), "reference_missing"); /* no key */
+    assert_outcome(world_submit(world, "letters(1,'a',-,NULL)"), "reference_missing");  /* it would be unique */
+    assert_outcome(world_submit(world, "letters(1,'a',7,NULL)~"), "reference_missing"); /* it was given */
+    assert_outcome(world_submit(world, "letters(1,'a',-,9)~"), "reference_missing");    /* this one, too */
+    assert_outcome(world_submit(world, "people(7,'p') letters(1,'a',-,NULL)~"), "done done");
+    expect(LETTERS, "write 1: letters(1,'a',7,NULL)~");
+}
+
+static void rows_that_may_be_there_already_are_collected(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(LETTERS, WIRE_PROBE, true);
+    fake_same(LETTERS, "letters(3,");
+    struct sent *first = world_submit(world, "letters(1,'a',-,NULL)~");
+    struct fake_request *one = expect(LETTERS, "probe [letters(1,'a',7,NULL)~]");
+    struct sent *second = world_submit(world, "letters(2,'b',-,NULL)~"),
+                *third = world_submit(world, "letters(3,-,-,-)~");
+    struct sent *parent = world_submit(world, "people(7,'p')");
+    assert_quiet(world, LETTERS);
+    assert_quiet(world, PEOPLE); /* until the refusals that name it are told */
+    fake_answer(one);
+    fake_answer(expect(LETTERS, "probe [letters(2,'b',7,NULL)~ letters(3,-,7,-)~]"));
+    assert_outcome(first, "reference_missing");
+    assert_outcome(second, "reference_missing");
+    assert_outcome(third, "same");
+    assert_outcome(parent, "done");
+}
+
+static void many_rows_that_may_be_there_already_are_several_questions(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(LETTERS, WIRE_PROBE, true);
+    struct sent *sent = world_submit(world, "letters(1,*600000,-,-)~ letters(2,'b',-,-)~ letters(3,'c',-,-)~");
+    struct fake_request *first = expect(LETTERS, "probe [letters(1,…"), *second;
+    assert_true(fake_is_quiet(LETTERS));
+    fake_answer(first);
+    second = expect(LETTERS, "probe [letters(2,'b',7,-)~ letters(3,'c',7,-)~]");
+    fake_answer(second);
+    assert_outcome(sent, "reference_missing reference_missing reference_missing");
+}
+
+static void a_row_that_cannot_be_asked_about_is_refused_for_that(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(LETTERS, WIRE_PROBE, true);
+    struct sent *sent = world_submit(world, "letters(1,'a',-,NULL)~");
+    fake_refuse(expect(LETTERS, "probe…"), ERROR_IO, "the disk is gone");
+    assert_outcome(sent, "io");
+}
+
+static void a_row_is_asked_about_again_when_its_shard_is_back(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(LETTERS, WIRE_PROBE, true);
+    fake_same(LETTERS, "letters(1,");
+    struct sent *sent = world_submit(world, "letters(1,'a',-,NULL)~");
+    expect(LETTERS, "probe…");
+    fake_lose(LETTERS, false);
+    fake_connect(LETTERS);
+    fake_answer(expect(LETTERS, "probe [letters(1,'a',7,NULL)~]"));
+    assert_outcome(sent, "same");
+}
+
+static void a_stop_waits_for_who_is_asked_about(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(LETTERS, WIRE_PROBE, true);
+    struct sent *sent = world_submit(world, "letters(1,'a',-,NULL)~");
+    struct fake_request *question = expect(LETTERS, "probe…");
+    world_stop_beside(world);
+    fake_answer(question);
+    world_stopped(world);
+    assert_outcome(sent, "reference_missing");
+}
+
 /* ---- rowids in memory ---- */
 
 static void rowids_of_an_empty_table_are_known_from_the_start(void **state)
@@ -325,6 +424,13 @@ int main(void)
         engine_test(a_question_is_full_with_8192_keys),
         engine_test(a_refused_question_refuses_the_row),
         engine_test(what_is_known_to_be_missing_says_more_than_a_refused_question),
+        engine_test(a_row_whose_default_names_an_absent_parent_may_be_there_already),
+        engine_test(a_row_that_cannot_be_there_already_is_not_asked_about),
+        engine_test(rows_that_may_be_there_already_are_collected),
+        engine_test(many_rows_that_may_be_there_already_are_several_questions),
+        engine_test(a_row_that_cannot_be_asked_about_is_refused_for_that),
+        engine_test(a_row_is_asked_about_again_when_its_shard_is_back),
+        engine_test(a_stop_waits_for_who_is_asked_about),
         engine_test(rowids_of_an_empty_table_are_known_from_the_start),
         engine_test(rowids_that_are_asked_about_often_are_read_chunk_by_chunk),
         engine_test(rowids_that_a_shard_does_not_tell_are_asked_about_singly),
