@@ -3,40 +3,40 @@
 
 #include <stdlib.h>
 
-static void forget_results(struct submission *submission)
+static void forget_results(struct submission *part)
 {
-    for (uint32_t i = 0; i < submission->count; i++) {
-        free(submission->ops[i].error);
-        submission->ops[i].error = NULL;
-        submission->ops[i].result = OP_PENDING;
+    for (uint32_t i = 0; i < part->count; i++) {
+        free(part->ops[i].error);
+        part->ops[i].error = NULL;
+        part->ops[i].result = OP_PENDING;
     }
 }
 
-/* All of the submission's rows, or none. */
-static void attempt(const struct run *run, struct submission *submission)
+/* All of the part's rows, or none. */
+static void attempt(const struct run *run, struct submission *part)
 {
-    submission->atomic = submission->count > 1;
-    engine_submit_and_wait(run->options->engine, submission);
-    submission->atomic = false;
+    part->atomic = part->count > 1;
+    engine_submit_and_wait(run->options->engine, part);
+    part->atomic = false;
 }
 
 /* The first row that was refused for its own sake; the count when all were accepted. */
-static uint32_t first_reason(const struct submission *submission)
+static uint32_t first_reason(const struct submission *part)
 {
     uint32_t at = 0;
 
-    while (at < submission->count && !submission->ops[at].error)
+    while (at < part->count && !part->ops[at].error)
         at++;
-    if (at == submission->count && at > 0 && submission->ops[0].result == OP_REFUSED)
+    if (at == part->count && at > 0 && part->ops[0].result == OP_REFUSED)
         panic("a refused submission names no reason");
     return at;
 }
 
 /* An outage, or an outcome that is not known, is that of every row. */
-static void share_reason(struct submission *submission, const struct error *reason)
+static void share_reason(struct submission *part, const struct error *reason)
 {
-    for (uint32_t i = 0; i < submission->count; i++) {
-        struct op *op = &submission->ops[i];
+    for (uint32_t i = 0; i < part->count; i++) {
+        struct op *op = &part->ops[i];
         if (op->error)
             continue;
         if (!(op->error = malloc(sizeof *op->error)))
@@ -55,33 +55,45 @@ static void forget_rest(const struct run *run, struct block *block, uint32_t row
     block->refusal_count = 0;
 }
 
+/* One attempt. True: *ret_done rows are done, or part->count says how many to try next; the reason for that is tried
+ * alone in the end. False: the part ends with what is refused. */
+static bool step(const struct run *run, struct submission *part, uint32_t *ret_done)
+{
+    attempt(run, part);
+    uint32_t at = first_reason(part);
+    *ret_done = at == part->count ? at : 0;
+    if (*ret_done)
+        return true;
+    if (run_concerns_every_row(part->ops[at].error->code)) {
+        struct error reason = *part->ops[at].error;
+        share_reason(part, &reason);
+        return false;
+    }
+    if (part->count == 1)
+        return false;
+    forget_results(part);
+    part->count = at > 0 ? at : 1;
+    return true;
+}
+
 void careful_send(struct run *run, struct block *block)
 {
     struct submission *submission = block->submission;
-    uint32_t all = submission->count;
-    struct error *refusal = NULL;
+    struct op *ops = submission->ops;
+    uint32_t all = submission->count, from = 0, count = all, done = 0;
+    bool goes_on = true;
 
-    while (submission->count > 0) {
-        attempt(run, submission);
-        uint32_t at = first_reason(submission);
-        if (at == submission->count)
-            break;
-        free(refusal);
-        refusal = submission->ops[at].error;
-        if (run_concerns_every_row(refusal->code)) {
-            share_reason(submission, refusal);
-            refusal = NULL;
-            break;
-        }
-        submission->ops[at].error = NULL;
-        forget_results(submission);
-        submission->count = at;
+    while (goes_on && from < all) {
+        submission->ops = ops + from;
+        submission->count = count;
+        goes_on = step(run, submission, &done);
+        from += done;
+        count = submission->count;
+        if (done)
+            count = count * 2 < all - from ? count * 2 : all - from;
     }
-    if (refusal) {
-        struct op *op = &submission->ops[submission->count++];
-        op->result = OP_REFUSED;
-        op->error = refusal;
-    }
-    if (submission->count < all || refusal)
+    submission->ops = ops;
+    submission->count = goes_on ? all : from + count;
+    if (!goes_on)
         forget_rest(run, block, all - submission->count);
 }

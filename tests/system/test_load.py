@@ -228,6 +228,22 @@ class Load(sheaf.Case):
         self.assertEqual([(r["line"], r["code"]) for r in found], [(3, "not_null")])
         self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [*range(1, 11), 91])
 
+    def test_rows_are_there_already_whatever_parent_their_defaults_name(self):
+        schema = self.path("s.sql", "CREATE TABLE p (id INTEGER PRIMARY KEY);"
+                                    "CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER DEFAULT 7 REFERENCES p);"
+                                    "CREATE TABLE e (id INTEGER PRIMARY KEY, boss INTEGER DEFAULT 7 REFERENCES e);")
+        args = ("--schema", schema)
+        p, c, e = (self.path(name, text) for name, text in (
+            ("p.csv", "id\n8\n"), ("c.csv", "id,p\n" + "".join(f"{n},8\n" for n in range(1, 101))), ("e.csv", "id,boss\n8,\n1,8\n")))
+        self.load(f"p={p}", f"c={c}", f"e={e}", args=args)
+        ids = self.path("ids.csv", "id\n" + "".join(f"{n}\n" for n in [*range(1, 101), 101, 102]))
+        for stop in ((), ("--stop-on-error",)):
+            found = self.rejects(f"c={ids}", args=(*args, *stop))
+            self.assertEqual([(r["line"], r["code"]) for r in found], [(102, "reference_missing"), (103, "reference_missing")][:2 - len(stop)])
+            found = self.rejects("e=" + self.path("two.csv", "id\n1\n2\n"), args=(*args, *stop))
+            self.assertEqual([(r["line"], r["code"]) for r in found], [(3, "reference_missing")])
+        self.assertEqual(len(sheaf.rows(self.data, "c")), 100)
+
     def test_keys_are_assigned_to_rows_without_one(self):
         path = self.path("u.csv", "name,email\na,a@a.de\nb,b@a.de\n")
         self.load(f"users={path}")
