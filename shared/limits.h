@@ -9,26 +9,27 @@
 
 #include <stdint.h>
 
-#define LIMITS_FIXED(X)                                                                                \
-    X(ROW_BYTES_MAX, 1048576u, "bytes", "one record of input, one row in its wire form")               \
-    X(BATCH_ROWS_SOFT, 8192u, "entries", "a batch is sent when it holds as many")                      \
-    X(BATCH_BYTES_SOFT, 524288u, "bytes", "a batch is sent when it holds as many")                     \
-    X(BATCH_ROWS_MAX, 100000u, "entries", "one transaction, never split; beyond it too_large")         \
-    X(BATCH_BYTES_MAX, 33554432u, "bytes", "the same in bytes")                                        \
-    X(MESSAGE_BYTES_MAX, 34603008u, "bytes", "receive limit of every socket: 33 MiB")                  \
-    X(CACHE_BYTES_MIN, 2097152u, "bytes", "page cache of a shard, however many share the budget")      \
-    X(MARKERS_KEPT, 64u, "batches", "answers kept in _sheaf_applied; more than may ever be in flight") \
-    X(TABLES_MAX, 1000u, "tables", "of one schema")                                                    \
-    X(DATABASES_MAX, 64u, "databases", "of one schema: one process each")                              \
-    X(COLUMNS_MAX, 2000u, "columns", "of one table, as in SQLite")                                     \
-    X(SCHEMA_BYTES_MAX, 4194304u, "bytes", "text of a schema file")                                    \
-    X(NAME_BYTES_MAX, 200u, "bytes", "a table's or database's name")                                   \
-    X(SOCKET_PATH_MAX, 107u, "bytes", "sun_path without its NUL")                                      \
-    X(JSON_DEPTH_MAX, 64u, "levels", "nesting of a JSON record")                                       \
-    X(RAW_BYTES_MAX, 1048576u, "bytes", "`raw` of a reject; cut beyond")                               \
-    X(REQUEST_OPS_MAX, 100000u, "operations", "of one HTTP request")                                   \
-    X(PAGE_ROWS_MAX, 1000u, "rows", "of one page of a table")                                          \
-    X(PAGE_ROWS_STANDARD, 100u, "rows", "of a page when its `limit` is not given")                     \
+#define LIMITS_FIXED(X)                                                                                     \
+    X(ROW_BYTES_MAX, 1048576u, "bytes", "one record of input, one row in its wire form")                    \
+    X(BATCH_ROWS_SOFT, 8192u, "entries", "a batch is sent when it holds as many")                           \
+    X(BATCH_BYTES_SOFT, 524288u, "bytes", "a batch is sent when it holds as many")                          \
+    X(BATCH_ROWS_MAX, 100000u, "entries", "one transaction, never split; beyond it too_large")              \
+    X(BATCH_BYTES_MAX, 33554432u, "bytes", "the same in bytes")                                             \
+    X(MESSAGE_BYTES_MAX, 34603008u, "bytes", "receive limit of every socket: 33 MiB")                       \
+    X(CACHE_BYTES_MIN, 2097152u, "bytes", "page cache of a shard, however many share the budget")           \
+    X(MARKERS_KEPT, 64u, "batches", "answers kept in _sheaf_applied; more than may ever be in flight")      \
+    X(TABLES_MAX, 1000u, "tables", "of one schema")                                                         \
+    X(DATABASES_MAX, 64u, "databases", "of one schema: one process each")                                   \
+    X(COLUMNS_MAX, 2000u, "columns", "of one table, as in SQLite")                                          \
+    X(SCHEMA_BYTES_MAX, 4194304u, "bytes", "text of a schema file")                                         \
+    X(NAME_BYTES_MAX, 200u, "bytes", "a table's or database's name")                                        \
+    X(SOCKET_PATH_MAX, 107u, "bytes", "sun_path without its NUL")                                           \
+    X(JSON_DEPTH_MAX, 64u, "levels", "nesting of a JSON record")                                            \
+    X(QUOTE_BYTES_MAX, 268435456u, "bytes", "how far the closing quote of a too large field is looked for") \
+    X(RAW_BYTES_MAX, 1048576u, "bytes", "`raw` of a reject; cut beyond")                                    \
+    X(REQUEST_OPS_MAX, 100000u, "operations", "of one HTTP request")                                        \
+    X(PAGE_ROWS_MAX, 1000u, "rows", "of one page of a table")                                               \
+    X(PAGE_ROWS_STANDARD, 100u, "rows", "of a page when its `limit` is not given")                          \
     X(HEAD_BYTES_MAX, 65536u, "bytes", "an HTTP request's line and headers")
 
 #define LIMITS_SETTABLE(X)                                                                                            \

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* again.h - is a row that would be refused for its references in its database already?
  *
- * The row of a column that was not given says nothing against its being there already, whatever parent that column's
- * DEFAULT names. Only its shard can compare: it is asked what it would say to the row (PROBE), many at a time: a
- * question goes at once when none is under way to that database, or when it is full. Called for rows that are refused
- * otherwise, under their locks: their answer stays true. Engine thread only. */
+ * A column that was not given says nothing against a row's being there already, whatever parent its DEFAULT names. Only
+ * the row's shard can compare: it is asked what it would say to the row (PROBE), many at a time; a question goes at
+ * once when none is under way to that database, or when it is full. Called for rows that are refused otherwise, under
+ * their locks: so the answer stays true. Engine thread only. */
 #ifndef SHEAF_AGAIN_H
 #define SHEAF_AGAIN_H
 

@@ -2,6 +2,7 @@
 #include "csv.h"
 
 #include "columns.h"
+#include "csv_skip.h"
 #include "csv_split.h"
 #include "record.h"
 #include "row.h"
@@ -20,7 +21,6 @@ struct csv {
     uint64_t line;           /* at the window's beginning */
     size_t taken;            /* of the window, by the record that the caller has in hands */
     uint32_t taken_lines;
-    bool skipping; /* the rest of a record that is too long */
     bool headless; /* interrupted before its header was there: no record can be read */
 };
 
@@ -31,28 +31,6 @@ static void take(struct csv *csv, size_t len, uint32_t lines)
 {
     csv->taken = len;
     csv->taken_lines = lines;
-}
-
-/* A record has outgrown the view of `view` bytes. A quote that was forgotten costs its line, and no row behind it. */
-static enum found too_long(struct csv *csv, size_t view, struct input_record *record, struct error *error)
-{
-    const struct csv_split *split = &csv->split;
-    const uint8_t *bytes = source_window(csv->source);
-    const uint8_t *feed = NULL;
-
-    if (split->state == CSV_QUOTED)
-        feed = memchr(bytes + split->quote_at, '\n', view - split->quote_at);
-    if (feed) {
-        size_t len = (size_t)(feed - bytes);
-        record_raw(record, bytes, len - (len > 0 && bytes[len - 1] == '\r'));
-        take(csv, len + 1, split->lines + 1);
-    } else {
-        record_raw(record, bytes, view);
-        take(csv, view, split->lines);
-        csv->skipping = true;
-    }
-    record_refuse(error, csv->table, ERROR_TOO_LARGE, "the record is longer than %d bytes", LIMIT_ROW_BYTES_MAX);
-    return FOUND_BROKEN;
 }
 
 static enum found broken(const struct csv *csv, enum csv_split_result why, struct error *error)
@@ -73,33 +51,42 @@ static enum found source_over(const struct csv *csv, enum source_result result, 
     return record_source_over(result, csv->source, line, error) == INPUT_FAILED ? FOUND_FAILED : FOUND_END;
 }
 
-/* Leaves what the caller has seen behind, and the rest of a record that was too long. */
-static enum source_result leave_behind(struct csv *csv, struct error *error)
+/* A record has outgrown the view of `view` bytes. It is taken to its end at once, so its raw is a copy. */
+static enum found too_long(struct csv *csv, size_t view, struct input_record *record, struct error *error)
 {
-    enum source_result result = SOURCE_MORE;
+    struct csv_skipped skipped;
 
+    csv->unwrapped.len = 0;
+    if (!buffer_put(&csv->unwrapped, source_window(csv->source), view)) {
+        error_set(error, ERROR_INTERNAL, "out of memory");
+        return FOUND_FAILED;
+    }
+    enum source_result result = csv_skip_record(&csv->split, csv->source, &skipped, error);
+    if (result == SOURCE_FAILED || result == SOURCE_INTERRUPTED)
+        return source_over(csv, result, csv->line, error);
+    const uint8_t *bytes = csv->unwrapped.bytes;
+    size_t len = skipped.first_line ? skipped.first_line - 1 : view;
+    record_raw(record, bytes, len - (skipped.first_line > 1 && bytes[len - 1] == '\r'));
+    csv->line += skipped.lines;
+    record_refuse(error, csv->table, ERROR_TOO_LARGE, "the record is longer than %d bytes", LIMIT_ROW_BYTES_MAX);
+    return FOUND_BROKEN;
+}
+
+/* Leaves what the caller has seen behind. */
+static void leave_behind(struct csv *csv)
+{
     source_take(csv->source, csv->taken);
     csv->line += csv->taken_lines;
     take(csv, 0, 0);
-    if (csv->skipping) {
-        result = source_skip_line(csv->source, error);
-        if (result == SOURCE_MORE) {
-            csv->skipping = false;
-            csv->line++;
-        }
-    }
-    return result;
 }
 
 static enum found find_record(struct csv *csv, struct input_record *record, struct error *error)
 {
     struct source *source = csv->source;
     struct csv_split *split = &csv->split;
-    enum source_result more = leave_behind(csv, error);
 
+    leave_behind(csv);
     record->line = csv->line;
-    if (more != SOURCE_MORE)
-        return source_over(csv, more, csv->line, error);
     csv_split_begin(split);
     for (;;) {
         size_t waiting = source_waiting(source);
@@ -120,7 +107,7 @@ static enum found find_record(struct csv *csv, struct input_record *record, stru
         }
         if (view == SOURCE_RECORD_VIEW)
             return too_long(csv, view, record, error);
-        more = source_more(source, error);
+        enum source_result more = source_more(source, error);
         if (more == SOURCE_FAILED || more == SOURCE_INTERRUPTED)
             return source_over(csv, more, csv->line, error);
     }

@@ -34,7 +34,7 @@ static bool open_fd(struct source *source, struct error *error)
 
 bool source_open(struct source *source, const char *path, bool (*interrupted)(void), struct error *error)
 {
-    *source = (struct source){.fd = -1, .interrupted = interrupted, .capacity = CAPACITY_FIRST};
+    *source = (struct source){.fd = -1, .interrupted = interrupted, .capacity = CAPACITY_FIRST, .spool.fd = -1};
     source->path = strdup(path);
     source->bytes = calloc(1, CAPACITY_FIRST + SOURCE_PADDING);
     bool fine = source->path && source->bytes ? open_fd(source, error)
@@ -48,6 +48,7 @@ void source_close(struct source *source)
 {
     if (source->fd > STDIN_FILENO)
         close(source->fd);
+    spool_close(&source->spool);
     free(source->path);
     free(source->bytes);
     source->path = NULL;
@@ -93,6 +94,26 @@ static enum source_result wait_for_bytes(const struct source *source, struct err
     }
 }
 
+/* Up to `len` bytes behind the window: read before and wanted again, or new. */
+static ssize_t read_on(struct source *source, size_t len)
+{
+    return spool_is_over(&source->spool) ? read(source->fd, source->bytes + source->end, len)
+                                         : spool_get(&source->spool, source->bytes + source->end, len);
+}
+
+/* What came new is kept for a rewind. */
+static bool keep(struct source *source, size_t len, struct error *error)
+{
+    struct spool *spool = &source->spool;
+
+    if (!source->waits || !source->marked)
+        return true;
+    if (!spool_put(spool, source->bytes + source->end, len, error))
+        return false;
+    spool->at = spool->len;
+    return true;
+}
+
 enum source_result source_more(struct source *source, struct error *error)
 {
     if (source->ended)
@@ -103,11 +124,14 @@ enum source_result source_more(struct source *source, struct error *error)
     if (room == 0)
         panic("a reader keeps a window of %zu bytes", source->capacity);
     for (;;) {
-        enum source_result waited = source->waits ? wait_for_bytes(source, error) : SOURCE_MORE;
+        bool again = !spool_is_over(&source->spool);
+        enum source_result waited = source->waits && !again ? wait_for_bytes(source, error) : SOURCE_MORE;
         if (waited != SOURCE_MORE)
             return waited;
-        ssize_t got = read(source->fd, source->bytes + source->end, room < SOURCE_BLOCK ? room : SOURCE_BLOCK);
+        ssize_t got = read_on(source, room < SOURCE_BLOCK ? room : SOURCE_BLOCK);
         if (got > 0) {
+            if (!again && !keep(source, (size_t)got, error))
+                return SOURCE_FAILED;
             source->end += (size_t)got;
             memset(source->bytes + source->end, 0, SOURCE_PADDING);
             atomic_fetch_add_explicit(&source->read, (uint64_t)got, memory_order_relaxed);
@@ -158,4 +182,48 @@ enum source_result source_skip_mark(struct source *source, struct error *error)
     }
     source_take(source, sizeof mark);
     return SOURCE_MORE;
+}
+
+bool source_mark(struct source *source, struct error *error)
+{
+    struct spool *spool = &source->spool;
+    off_t waiting = (off_t)source_waiting(source);
+
+    source->mark_read = atomic_load_explicit(&source->read, memory_order_relaxed) - (uint64_t)waiting;
+    source->marked = true;
+    if (!source->waits) {
+        source->mark = lseek(source->fd, 0, SEEK_CUR) - waiting;
+        return source->mark >= 0 || error_set(error, ERROR_IO, "%s", strerror(errno));
+    }
+    if (!spool_is_over(spool)) { /* then the window comes from there, too */
+        source->mark = spool->at - waiting;
+        spool_forget(spool, source->mark);
+        return true;
+    }
+    spool_clear(spool);
+    source->mark = 0;
+    if (!spool_put(spool, source_window(source), (size_t)waiting, error))
+        return false;
+    spool->at = spool->len;
+    return true;
+}
+
+bool source_rewind(struct source *source, struct error *error)
+{
+    source->marked = false;
+    source->ended = false;
+    source->at = source->end = 0;
+    atomic_store_explicit(&source->read, source->mark_read, memory_order_relaxed);
+    if (source->waits) {
+        source->spool.at = source->mark;
+        return true;
+    }
+    return lseek(source->fd, source->mark, SEEK_SET) >= 0 || error_set(error, ERROR_IO, "%s", strerror(errno));
+}
+
+void source_unmark(struct source *source)
+{
+    source->marked = false;
+    if (spool_is_over(&source->spool))
+        spool_clear(&source->spool);
 }

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "limits.h"
+#include "spool.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -32,6 +33,10 @@ struct source {
     size_t capacity;
     _Atomic uint64_t read;
     uint64_t size; /* 0: not known */
+    bool marked;
+    off_t mark;         /* in the file, or in the spool */
+    uint64_t mark_read; /* `read` there */
+    struct spool spool; /* of what cannot be read twice: from the mark on, and what a rewind has left to be read */
 };
 
 enum source_result { SOURCE_MORE, SOURCE_END, SOURCE_INTERRUPTED, SOURCE_FAILED };
@@ -45,6 +50,12 @@ enum source_result source_more(struct source *source, struct error *error);
 
 /* Takes everything up to and with the next line feed, keeping nothing. END: the file ended before. */
 enum source_result source_skip_line(struct source *source, struct error *error);
+
+/* The window's beginning is where source_rewind goes back to, however much has been taken until then; source_unmark
+ * says that it will not. One mark at a time. False: ERROR_IO, without the path. */
+bool source_mark(struct source *source, struct error *error);
+bool source_rewind(struct source *source, struct error *error);
+void source_unmark(struct source *source);
 
 static inline const uint8_t *source_window(const struct source *source)
 {

@@ -119,6 +119,14 @@ class Load(sheaf.Case):
         self.assertTrue(all(r["truncated"] and len(r["raw"]) <= 1 << 20 for r in found))
         self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [1, 3, 4])
 
+    def test_a_huge_field_with_line_ends_is_one_refusal(self):
+        text = "id,name,email\n1,a,a@a.de\n2,\"" + "9,z,z@z.de\n" * 200_000 + "\",b@a.de\n3,c,c@a.de\n"
+        for source in ({}, {"input": text}):
+            found = self.rejects("users=" + ("-" if source else self.path("u.csv", text)), **source)
+            self.assertEqual([(r["line"], r["code"], r["truncated"]) for r in found], [(3, "too_large", True)])
+            self.assertEqual(found[0]["raw"], text[25:25 + (1 << 20)])
+            self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [1, 3])
+
     def test_headers_that_are_wrong(self):
         for header, word in (("id,name,email,colour", "colour"), ("id,name,email,Name", "ame"), ("", ""), ("id,name,", "")):
             path = self.path("u.csv", header + "\n1,2,3,4\n" if header else "")

@@ -248,7 +248,7 @@ static void a_huge_line_is_too_large_and_the_next_row_is_read(void **state)
                      "[\"1\\0a\",aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa of 1048576...]\n");
 }
 
-static void a_huge_quoted_field_is_too_large_and_reading_goes_on_at_its_second_line(void **state)
+static void a_huge_quoted_field_that_is_not_closed_costs_its_line_only(void **state)
 {
     (void)state;
     expect_stretched("id,name\n1,\"a\n2,b\n3,\"", 'c', 3 * MIB, "\"\n4,d\n",
@@ -259,6 +259,56 @@ static void a_huge_quoted_field_is_too_large_and_reading_goes_on_at_its_second_l
                      "2: too_large t.: the record is longer than 1048576 bytes [1,\"a]\n3: 2|'b'\n"
                      "4: too_large t.: the record is longer than 1048576 bytes "
                      "[3,cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc of 1048576...]\n5: 4|'d'\n");
+}
+
+static void a_huge_record_is_one_however_many_lines_it_has(void **state)
+{
+    (void)state;
+    expect_stretched(
+        "id,name\n1,\"a\"\"", '\n', 3 * MIB, "\"\r\n2,b\n",
+        "2: too_large t.: the record is longer than 1048576 bytes "
+        "[1,\"a\"\"\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a"
+        "\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a"
+        "\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a\\0a of 1048576...]\n3145731: 2|'b'\n");
+    expect_stretched("id,name\n1,", 'a', 3 * MIB, ",\"b\n\"\"c\n\",\"\n\"\n2,b\n",
+                     "2: too_large t.: the record is longer than 1048576 bytes "
+                     "[1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa of 1048576...]\n6: 2|'b'\n");
+    expect_stretched("id,name\n1,\"", 'a', 3 * MIB, "\n\"", /* and the file ends */
+                     "2: too_large t.: the record is longer than 1048576 bytes "
+                     "[1,\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa of 1048576...]\n");
+}
+
+/* The end of the quoted field comes into view a byte later each time. */
+static void a_huge_quoted_field_ends_where_it_ends(void **state)
+{
+    static const char *const ends[] = {"\"\n2,b\n", "\"\r\n2,b\n", "\",\"c\"\n2,b\n", "\"\",\"\n2,b\n"};
+
+    (void)state;
+    for (size_t over = 0; over <= 8; over++)
+        for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+            expect_stretched("id,name\n1,\"x\n", 'a', MIB - 4 + over, ends[i],
+                             "2: too_large t.: the record is longer than 1048576 bytes "
+                             "[1,\"x\\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa of 1048576...]\n"
+                             "4: 2|'b'\n");
+}
+
+static void a_quote_forgotten_in_a_huge_record_costs_its_line(void **state)
+{
+    static const char is_too_large[] = "2: too_large t.: the record is longer than 1048576 bytes ";
+    static const char as[] = "[1,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa of 1048576...]\n";
+    char expected[512];
+
+    (void)state;
+    snprintf(expected, sizeof expected, "%s%s3: 2|'c'\n", is_too_large, as);
+    expect_stretched("id,name\n1,", 'a', 3 * MIB, ",\"b\n2,c\n", expected);     /* never closed */
+    expect_stretched("id,name\n1,", 'a', 3 * MIB, ",\"b\" c\n2,c\n", expected); /* text behind it */
+    snprintf(expected, sizeof expected, "%s%s3: 2|'\"c\"'\n", is_too_large, as);
+    expect_stretched("id,name\n1,", 'a', 3 * MIB, ",\"b\n2,\"\"\"c\"\"\"\n", expected);
+    expect_stretched("id,name\n1,\"a\r\n2,b\n3,", 'c', 3 * MIB, "\"x\"\n4,\"d\n\"\n5,e\n",
+                     "2: too_large t.: the record is longer than 1048576 bytes [1,\"a]\n3: 2|'b'\n"
+                     "4: too_large t.: the record is longer than 1048576 bytes "
+                     "[3,cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc of 1048576...]\n"
+                     "5: 4|'d\n'\n7: 5|'e'\n");
 }
 
 static void many_records_cross_the_blocks_of_a_file_unharmed(void **state)
@@ -439,7 +489,10 @@ int main(void)
         cmocka_unit_test(a_record_of_a_mebibyte_is_read_and_one_byte_more_is_too_large),
         cmocka_unit_test(a_record_just_beyond_a_mebibyte_is_too_large_wherever_it_ends),
         cmocka_unit_test(a_huge_line_is_too_large_and_the_next_row_is_read),
-        cmocka_unit_test(a_huge_quoted_field_is_too_large_and_reading_goes_on_at_its_second_line),
+        cmocka_unit_test(a_huge_quoted_field_that_is_not_closed_costs_its_line_only),
+        cmocka_unit_test(a_huge_record_is_one_however_many_lines_it_has),
+        cmocka_unit_test(a_huge_quoted_field_ends_where_it_ends),
+        cmocka_unit_test(a_quote_forgotten_in_a_huge_record_costs_its_line),
         cmocka_unit_test(many_records_cross_the_blocks_of_a_file_unharmed),
         cmocka_unit_test(what_lies_behind_the_view_is_not_seen),
         cmocka_unit_test(an_interrupted_wait_ends_the_input),
