@@ -68,6 +68,8 @@ struct load {
     struct loader_counts *counts;
     struct histogram *parse; /* per input; NULL: not wanted */
     size_t input_count;
+    const char **files; /* read; of `outputs` */
+    struct outputs outputs;
     struct load_rejects *rejects;
     struct loader_options loading;
 };
@@ -268,24 +270,29 @@ static int run(struct load *load)
     return status;
 }
 
-/* Opens the rejects, and looks at where the metrics will go: nothing that is read is overwritten. */
-static bool open_outputs(struct load *load, struct error *error)
+/* Nothing that is read is overwritten, nor the one output by the other: known before a database is made. */
+static bool look_at_outputs(struct load *load, struct error *error)
 {
     const struct session *session = &load->session;
-    const char **files = calloc(load->input_count + 3, sizeof *files);
-    struct outputs outputs = {.data = session->data, .files = files, .count = load->input_count};
+    const char *rejects = load->wishes.rejects;
 
-    if (!files)
+    load->files = calloc(load->input_count + 3, sizeof *load->files);
+    if (!load->files)
         return error_set(error, ERROR_INTERNAL, "out of memory");
+    load->outputs = (struct outputs){.data = session->data, .files = load->files, .count = load->input_count};
     for (size_t i = 0; i < load->input_count; i++)
-        files[i] = load->inputs[i].path;
-    files[outputs.count++] = session->ddl_file;
-    files[outputs.count++] = session->config.file;
-    load->rejects = load_rejects_open(load->wishes.rejects, &outputs, session->schema, error);
-    files[outputs.count++] = load->wishes.rejects; /* which the metrics would replace */
-    bool fine = load->rejects && outputs_may_write(&outputs, "--metrics-file", load->options.metrics_file, error);
-    free(files);
-    return fine;
+        load->files[i] = load->inputs[i].path;
+    load->files[load->outputs.count++] = session->ddl_file;
+    load->files[load->outputs.count++] = session->config.file;
+    return outputs_may_write(&load->outputs, "--rejects", rejects, error) &&
+           outputs_may_write(&load->outputs, "--metrics-file", load->options.metrics_file, error);
+}
+
+static bool open_rejects(struct load *load, struct error *error)
+{
+    load->rejects = load_rejects_open(load->wishes.rejects, &load->outputs, load->session.schema, error);
+    load->files[load->outputs.count++] = load->wishes.rejects; /* which the metrics would replace */
+    return load->rejects && outputs_may_write(&load->outputs, "--metrics-file", load->options.metrics_file, error);
 }
 
 static bool prepare(struct load *load, struct error *error)
@@ -297,7 +304,7 @@ static bool prepare(struct load *load, struct error *error)
         load->parse = calloc(load->input_count, sizeof *load->parse); /* without memory it is not measured */
     if (!load->counts)
         return error_set(error, ERROR_INTERNAL, "out of memory");
-    if (!open_outputs(load, error))
+    if (!open_rejects(load, error))
         return false;
     load->loading = (struct loader_options){.engine = load->session.engine,
                                             .schema = load->session.schema,
@@ -337,13 +344,14 @@ int load_command(int argc, char **argv)
     load.input_count = (size_t)(argc - first);
     if (!session_open(&load.session, &load.options, &error))
         return options_complain("load", &error);
-    bool fine = read_operands(&load, argv + first, &error) && session_start(&load.session, &load.options, &error) &&
-                prepare(&load, &error);
+    bool fine = read_operands(&load, argv + first, &error) && look_at_outputs(&load, &error) &&
+                session_start(&load.session, &load.options, &error) && prepare(&load, &error);
     status = fine ? run(&load) : options_complain("load", &error);
     if (!load_rejects_close(load.rejects, &error))
         status = worse(status, &error);
     session_close(&load.session);
     free(load.inputs);
+    free(load.files);
     free(load.counts);
     free(load.parse);
     return status;

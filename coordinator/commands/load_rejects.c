@@ -26,11 +26,14 @@ struct load_rejects {
     uint64_t taken;
 };
 
-/* Opened first, looked at through the descriptor, and only then emptied: a name may point elsewhere a moment later. */
+/* Opened, looked at through the descriptor, and only then emptied: a name may point elsewhere a moment later. */
 static FILE *open_file(const char *path, const struct outputs *outputs, struct error *error)
 {
     struct stat opened;
     FILE *file = NULL;
+
+    if (!outputs_may_write(outputs, "--rejects", path, error))
+        return NULL;
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
 
     if (fd < 0 || fstat(fd, &opened) != 0)

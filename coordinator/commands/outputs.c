@@ -3,6 +3,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -51,9 +53,48 @@ bool outputs_may_replace(const struct outputs *outputs, const char *option, cons
     return true;
 }
 
+#define LINKS_MAX 40 /* as the kernel has it */
+
+/* Where a file would be made that is not there: behind links that lead to nothing, too. False: nowhere. */
+static bool directory_of(const char *path, struct stat *ret_directory)
+{
+    char at[PATH_MAX], target[PATH_MAX];
+
+    if (snprintf(at, sizeof at, "%s", path) >= (int)sizeof at)
+        return false;
+    for (int links = 0; links <= LINKS_MAX; links++) {
+        ssize_t len = readlink(at, target, sizeof target - 1);
+        char *slash = strrchr(at, '/');
+        if (len < 0) {
+            if (slash)
+                slash[1] = '\0'; /* the root keeps its own */
+            return stat(slash ? at : ".", ret_directory) == 0;
+        }
+        target[len] = '\0';
+        size_t kept = target[0] != '/' && slash ? (size_t)(slash + 1 - at) : 0;
+        if (snprintf(at + kept, sizeof at - kept, "%s", target) >= (int)(sizeof at - kept))
+            return false;
+    }
+    return false;
+}
+
+/* Where nothing can be made, making it will say why. */
+static bool may_make(const struct outputs *outputs, const char *option, const char *path, struct error *error)
+{
+    struct stat data, directory;
+
+    if (stat(outputs->data, &data) != 0 || !directory_of(path, &directory) || !same_file(&data, &directory))
+        return true;
+    return error_set(error, ERROR_PARSE, "%s %s: nothing is made in the data directory %s", option, path,
+                     outputs->data);
+}
+
 bool outputs_may_write(const struct outputs *outputs, const char *option, const char *path, struct error *error)
 {
     struct stat file;
 
-    return !path || stat(path, &file) != 0 || outputs_may_replace(outputs, option, path, &file, error);
+    if (!path)
+        return true;
+    return stat(path, &file) == 0 ? outputs_may_replace(outputs, option, path, &file, error)
+                                  : may_make(outputs, option, path, error);
 }

@@ -223,6 +223,27 @@ class Load(sheaf.Case):
                 self.assertEqual(file.read(), content, path)
         self.assertEqual(sheaf.rows(self.data, "t"), [(1,)])
 
+    def test_no_output_is_made_in_the_data_directory(self):
+        f = self.files()
+        self.load(f["users"])
+        before = sorted(os.listdir(self.data))
+        inside = os.path.join(self.data, "new.json")
+        link, chain = self.path("link"), self.path("chain")
+        os.symlink(inside, link)
+        os.symlink("link", chain)
+        for target in (inside, link, chain, os.path.join(self.data, "..", "data", "new.json")):
+            for option in ("--rejects", "--metrics-file"):
+                result = self.load(f["users"], args=("--metrics", "json", option, target), status=2)
+                self.assertIn(f"{option} {target}: ", result.stderr)
+                self.assertEqual(sorted(os.listdir(self.data)), before)
+        os.unlink(link)
+        os.symlink("made.json", link)
+        self.load(f["users"], args=("--rejects", chain))  # a link to nothing is where it points
+        fresh = self.path("fresh")
+        self.ran("load", "--data", fresh, f["users"], "--rejects", os.path.join(fresh, "new.json"), status=2)
+        self.assertEqual([name for name in os.listdir(fresh) if name.endswith(".db")], [])
+        self.assertTrue(os.path.exists(self.path("made.json")))
+
     def test_stop_on_error_keeps_what_was_committed(self):
         count = 50_000
         lines = [f"{n},u{n},u{n}@a.de" for n in range(1, count + 1)]
