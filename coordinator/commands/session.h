@@ -35,6 +35,7 @@ struct session {
     struct cluster stored; /* the note as it was found; its id is the cluster's */
     struct datadir *datadir;
     const char **addresses; /* per database; NULL: local */
+    bool serves;            /* set before session_start: users wait for each answer (engine_options.patient is not) */
 };
 
 /* For a verb that only reads files: log, configuration and the directory with its note, and nothing is made, locked or

@@ -333,21 +333,47 @@ static void shard_is_back(struct peer *peer)
         give_up(batcher);
 }
 
+bool batcher_refuse_away(struct batcher *batcher)
+{
+    struct error error;
+    if ((!batcher->first && !batcher->first_again) || !peer_is_away(batcher->peer))
+        return false;
+    peer_error(batcher->peer, &error);
+    refuse_waiting(batcher, &batcher->first_again, &batcher->last_again, true, &error);
+    refuse_waiting(batcher, &batcher->first, &batcher->last, true, &error);
+    return true;
+}
+
+static void tell_overdue(struct batch *batch)
+{
+    struct error error;
+    const struct batcher *batcher = batch->batcher;
+    error_set(&error, ERROR_UNKNOWN, "database %s has not answered in time: whether the row is there is not known",
+              batcher->engine->schema->databases[batcher->peer->database].name);
+    batch->overdue = true;
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (batch->members[i])
+            batch->members[i]->kind->overdue(batch->members[i], &error);
+}
+
 void batcher_tick(struct batcher *batcher)
 {
     struct error error;
-    bool gone = peer_is_gone(batcher->peer);
     peer_error(batcher->peer, &error);
-    refuse_waiting(batcher, &batcher->first_again, &batcher->last_again, gone, &error);
-    refuse_waiting(batcher, &batcher->first, &batcher->last, gone, &error);
-    error_set(&error, ERROR_UNKNOWN, "database %s has not answered in time: whether the row is there is not known",
-              batcher->engine->schema->databases[batcher->peer->database].name);
-    for (struct batch *batch = batcher->first_sent; batch; batch = batch->next) {
-        if (batch->overdue || !waits_too_long(batcher, batch->sent_ns) || batch->ask.generation == 0)
-            continue;
-        batch->overdue = true;
-        for (uint32_t i = 0; i < batch->count; i++)
-            if (batch->members[i])
-                batch->members[i]->kind->overdue(batch->members[i], &error);
-    }
+    refuse_waiting(batcher, &batcher->first_again, &batcher->last_again, false, &error);
+    refuse_waiting(batcher, &batcher->first, &batcher->last, false, &error);
+    for (struct batch *batch = batcher->first_sent; batch; batch = batch->next)
+        if (!batch->overdue && waits_too_long(batcher, batch->sent_ns) && batch->ask.generation != 0)
+            tell_overdue(batch);
+}
+
+void batcher_stop(struct batcher *batcher)
+{
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
+    refuse_waiting(batcher, &batcher->first_again, &batcher->last_again, true, &error);
+    refuse_waiting(batcher, &batcher->first, &batcher->last, true, &error);
+    for (struct batch *batch = batcher->first_sent; batch; batch = batch->next)
+        if (!batch->overdue)
+            tell_overdue(batch);
 }

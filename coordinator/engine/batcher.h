@@ -22,7 +22,8 @@ struct batch_member_kind {
     void (*same)(struct batch_member *member, uint32_t op);
     /* Applied (error NULL), or refused without effect: op number `op` is the reason. */
     void (*settled)(struct batch_member *member, uint32_t op, const struct error *error);
-    /* Was sent, and no answer came for as long as an operation waits. `settled` may still come later. */
+    /* Was sent, and no answer came for as long as an operation waits, or none will be read any more. `settled` may
+     * still come later. */
     void (*overdue)(struct batch_member *member, const struct error *error);
 };
 
@@ -76,6 +77,11 @@ bool batcher_added(struct batcher *batcher, struct batch_member *member);
 void batcher_pump(struct batcher *batcher);
 /* Refuses what has waited too long to be sent, tells those who wait too long for an answer. */
 void batcher_tick(struct batcher *batcher);
+/* Refuses what was not sent to a shard that is away (peer_is_away). Whether there was anything. */
+bool batcher_refuse_away(struct batcher *batcher);
+/* No answer will be read any more, after peer_stop: refuses what was not sent, and tells the others that their outcome
+ * is not known. */
+void batcher_stop(struct batcher *batcher);
 bool batcher_is_idle(const struct batcher *batcher);
 
 #endif

@@ -42,6 +42,7 @@ struct running {
     struct engine engine; /* first */
     struct start *start;
     uint64_t ticked_ns;
+    uint64_t stop_ends_ns; /* what has no outcome by then is given up */
 };
 
 static struct running *running_of(struct engine *engine)
@@ -210,27 +211,15 @@ static void take_mail(struct engine *engine, struct mail *mail)
         return;
     case MAIL_STOP:
         engine->stopping = true;
+        running_of(engine)->stop_ends_ns = engine->now_ns + (uint64_t)engine->limits.stop_ms * 1000000u;
         return;
     }
-}
-
-/* Everything that can go on without a new event. */
-static void go_on(struct engine *engine)
-{
-    do {
-        tell_granted(engine);
-        begin_waiting(engine);
-        tell_granted(engine);
-    } while (engine->first_waiting && engine->ops_active == 0);
-    references_pump(engine->references);
-    again_pump(engine->again);
-    for (database_id d = 0; d < engine->schema->database_count; d++)
-        batcher_pump(&engine->batchers[d]);
 }
 
 static void tick(struct engine *engine)
 {
     running_of(engine)->ticked_ns = engine->now_ns;
+    engine->peers_changed = false;
     for (database_id d = 0; d < engine->schema->database_count; d++) {
         peer_tick(&engine->peers[d]);
         batcher_tick(&engine->batchers[d]);
@@ -241,6 +230,33 @@ static void tick(struct engine *engine)
     query_tick(engine);
 }
 
+/* What needs a shard that is away: whether anything was refused, after which others may go on. */
+static bool refuse_away(struct engine *engine)
+{
+    bool any = false;
+    for (database_id d = 0; engine->serving && d < engine->schema->database_count; d++) {
+        any |= peer_refuse_away(&engine->peers[d]);
+        any |= batcher_refuse_away(&engine->batchers[d]);
+    }
+    return any;
+}
+
+/* Everything that can go on without a new event. */
+static void go_on(struct engine *engine)
+{
+    if (engine->serving && engine->peers_changed)
+        tick(engine);
+    do {
+        tell_granted(engine);
+        begin_waiting(engine);
+        tell_granted(engine);
+        references_pump(engine->references);
+        again_pump(engine->again);
+    } while (refuse_away(engine) || (engine->first_waiting && engine->ops_active == 0));
+    for (database_id d = 0; d < engine->schema->database_count; d++)
+        batcher_pump(&engine->batchers[d]);
+}
+
 static bool is_busy(const struct engine *engine)
 {
     return engine->first_waiting || engine->ops_active > 0 || engine->first_task || transaction_any_busy(engine);
@@ -248,10 +264,48 @@ static bool is_busy(const struct engine *engine)
 
 /* What was submitted has been answered, and what was decided is in every file: a shard that was lost just now is waited
  * for. One that has been away for longer than an operation waits resolves at the next start. */
-static bool is_over(const struct engine *engine)
+static bool is_over(struct engine *engine)
 {
-    return engine->stopping && (!engine->serving || (!engine->first_waiting && engine->ops_active == 0 &&
-                                                     !engine->questions && !transaction_any_busy(engine)));
+    return engine->stopping &&
+           (!engine->serving || engine->now_ns >= running_of(engine)->stop_ends_ns ||
+            (!engine->first_waiting && engine->ops_active == 0 && !engine->questions && !transaction_any_busy(engine)));
+}
+
+/* Not begun yet. */
+static void refuse_waiting(struct engine *engine)
+{
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
+    while (engine->first_waiting) {
+        struct submission *submission = engine->first_waiting;
+        uint32_t from = engine->waiting_from;
+        engine->first_waiting = submission->next;
+        engine->waiting_from = 0;
+        if (from == 0)
+            submission->ops[0].slot = submission->count;
+        engine->ops_active += submission->count - from;
+        for (uint32_t i = from; i < submission->count; i++)
+            op_refuse(&submission->ops[i], &error);
+        for (uint32_t left = submission->count - from; left > 0; left--)
+            engine_answered(engine, submission);
+    }
+    engine->last_waiting = NULL;
+}
+
+/* No answer will be read any more. Nobody is left without one of ours. */
+static void leave(struct engine *engine)
+{
+    if (engine->serving && (engine->first_waiting || engine->ops_active > 0))
+        engine_say(engine, LOG_LEVEL_WARN, SCHEMA_NONE, "stopped before every operation had its outcome");
+    refuse_waiting(engine);
+    for (database_id d = 0; d < engine->schema->database_count; d++)
+        peer_stop(&engine->peers[d]);
+    for (database_id d = 0; d < engine->schema->database_count; d++)
+        batcher_stop(&engine->batchers[d]);
+    task_stop(engine);
+    transaction_stop(engine);
+    lookup_stop(engine);
+    query_stop(engine);
 }
 
 static void *run(void *context)
@@ -260,7 +314,7 @@ static void *run(void *context)
     while (!is_over(engine)) {
         struct mail *mails;
         struct submission *submissions;
-        bool watch = !engine->serving || is_busy(engine) || engine->transactions;
+        bool watch = !engine->serving || engine->stopping || is_busy(engine) || engine->transactions;
         for (database_id d = 0; d < engine->schema->database_count; d++)
             watch |= engine->peers[d].first != NULL;
         mailbox_take(engine->mailbox, watch ? TICK_MS : -1, &mails, &submissions);
@@ -279,8 +333,7 @@ static void *run(void *context)
             go_on(engine);
         }
     }
-    for (database_id d = 0; d < engine->schema->database_count; d++)
-        peer_stop(&engine->peers[d]);
+    leave(engine);
     return NULL;
 }
 
@@ -403,6 +456,8 @@ struct engine *engine_start(const struct engine_options *options, struct error *
     struct engine *engine = &running->engine;
     engine->schema = options->schema;
     engine->limits = options->limits;
+    if (options->patient)
+        engine->limits.away_ms = engine->limits.lock_ms = engine->limits.answer_ms;
     engine->cluster = options->cluster;
     engine->first_use = options->first_use;
     engine->log = options->log;

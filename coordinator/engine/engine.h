@@ -116,6 +116,9 @@ struct engine_options {
     const char *const *addresses; /* per database, NULL: local */
     const char *cluster;          /* the data directory's cluster id, never empty */
     bool first_use;               /* files may be created; else a missing one is an error that names the database */
+    bool patient; /* what waits for a shard that is away, or for a lock, does so for answer_ms: for who has nobody
+                     waiting for each answer. Else away_ms and lock_ms say how long (limits.h): a server refuses soon,
+                     and its users try again */
     const char *log_format;
     const char *log_level;
     void (*log)(void *context, int level, database_id database,
@@ -159,7 +162,9 @@ void engine_metrics_release(struct engine_metrics *metrics);
  * Asks the engine's thread, which does not wait for any shard. */
 bool engine_ready(struct engine *engine, struct error *error);
 
-/* Finishes what was submitted, stops the shards, frees everything. NULL is fine. */
+/* Finishes what was submitted, but waits for it no longer than stop_ms: what has no outcome by then is ERROR_UNKNOWN
+ * when it was sent, else ERROR_UNAVAILABLE, and what is in doubt is left to the next start. Then stops the shards
+ * (links_close: stop_ms again), frees everything. NULL is fine. */
 void engine_stop(struct engine *engine);
 
 #endif

@@ -26,6 +26,11 @@ static void answered(struct ask *ask, struct cursor *body, const struct error *r
 {
     struct keyreader *reader = ask->context;
     struct wire_keys_answer answer;
+    if (refusal && refusal->code == ERROR_UNAVAILABLE) {
+        presence_put_off(reader->engine->presence, reader->table);
+        reader_free(reader);
+        return;
+    }
     if (refusal || !wire_get_keys_answer(body, &answer, NULL) || answer.count > WIRE_KEYS_MAX ||
         (!answer.complete && answer.count == 0)) {
         presence_give_up(reader->engine->presence, reader->table);

@@ -537,3 +537,26 @@ struct lock_owner *locks_next_granted(struct locks *locks)
     owner->next_granted = NULL;
     return owner;
 }
+
+static bool is_held_in_doubt(const struct locks *locks, const struct lock *lock)
+{
+    for (uint32_t at = lock->first_holder; at != LOCKS_NONE; at = claim_at(locks, at)->next) {
+        const struct lock_owner *holder = claim_at(locks, at)->owner;
+        if (holder->is_in_doubt && holder->is_in_doubt(holder))
+            return true;
+    }
+    return false;
+}
+
+bool locks_is_behind_doubt(const struct locks *locks, const struct lock_owner *owner)
+{
+    for (uint32_t at = owner->first_claim; at != LOCKS_NONE; at = claim_at(locks, at)->next_of_owner)
+        if (!claim_at(locks, at)->granted && is_held_in_doubt(locks, lock_at(locks, claim_at(locks, at)->lock)))
+            return true;
+    return false;
+}
+
+void locks_error(struct error *error)
+{
+    error_set(error, ERROR_UNAVAILABLE, "an earlier operation with a key that this one needs has no outcome yet");
+}

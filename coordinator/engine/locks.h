@@ -19,6 +19,8 @@
 #ifndef SHEAF_LOCKS_H
 #define SHEAF_LOCKS_H
 
+#include "error.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +30,8 @@
 /* Embedded in what waits. Initialise with lock_owner_init. */
 struct lock_owner {
     void (*granted)(struct lock_owner *owner); /* it has all it wanted, or was wounded: look at `wounded` */
+    /* Whether its outcome hangs on a shard that is away or silent. NULL: never. */
+    bool (*is_in_doubt)(const struct lock_owner *owner);
     struct lock_owner *next_granted;
     uint64_t age; /* smaller: older */
     uint32_t first_claim;
@@ -74,6 +78,12 @@ void locks_release(struct locks *locks, struct lock_owner *owner);
 
 /* The next owner that has got all it wanted, or was wounded; NULL when there is none. */
 struct lock_owner *locks_next_granted(struct locks *locks);
+
+/* Whether some key that the owner waits for is held by one that is in doubt. */
+bool locks_is_behind_doubt(const struct locks *locks, const struct lock_owner *owner);
+
+/* What is said to one that has waited too long: ERROR_UNAVAILABLE. */
+void locks_error(struct error *error);
 
 /* How many keys are locked or waited for. */
 size_t locks_count(const struct locks *locks);

@@ -86,11 +86,16 @@ static void answered(struct ask *ask, struct cursor *body, const struct error *r
     }
 }
 
+static struct peer *peer_of(const struct lookup *lookup)
+{
+    return &lookup->engine->peers[lookup->engine->schema->tables[lookup->op->table].database];
+}
+
 static void granted(struct lock_owner *owner)
 {
     struct lookup *lookup = (struct lookup *)(void *)owner;
     lookup->asked = true;
-    peer_ask(&lookup->engine->peers[lookup->engine->schema->tables[lookup->op->table].database], &lookup->ask);
+    peer_ask(peer_of(lookup), &lookup->ask);
 }
 
 /* The key's values, and the question about them. False: no row can have this key. */
@@ -139,6 +144,9 @@ void lookup_begin(struct engine *engine, struct submission *submission, struct o
     if (!read_key(lookup, &want.key)) {
         not_found(lookup, &error);
         end(lookup, &error);
+    } else if (peer_is_away(peer_of(lookup))) {
+        peer_error(peer_of(lookup), &error);
+        end(lookup, &error);
     } else if (!locks_take(engine->locks, &lookup->owner, &want, &count)) {
         error_set(&error, ERROR_INTERNAL, "out of memory");
         end(lookup, &error);
@@ -148,12 +156,26 @@ void lookup_begin(struct engine *engine, struct submission *submission, struct o
 
 void lookup_tick(struct engine *engine)
 {
-    uint64_t waits = (uint64_t)engine->limits.answer_ms * NS_PER_MS;
+    uint64_t waits = (uint64_t)engine->limits.lock_ms * NS_PER_MS;
     struct error error;
-    error_set(&error, ERROR_UNAVAILABLE, "an earlier write of this row has no outcome yet");
     for (struct lookup *lookup = engine->lookups, *next; lookup; lookup = next) {
         next = lookup->next;
-        if (!lookup->asked && engine->now_ns - lookup->begun_ns > waits)
-            end(lookup, &error);
+        if (lookup->asked)
+            continue;
+        if (peer_is_away(peer_of(lookup)))
+            peer_error(peer_of(lookup), &error);
+        else if (engine->now_ns - lookup->begun_ns > waits)
+            locks_error(&error);
+        else
+            continue;
+        end(lookup, &error);
     }
+}
+
+void lookup_stop(struct engine *engine)
+{
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
+    while (engine->lookups)
+        end(engine->lookups, &error);
 }

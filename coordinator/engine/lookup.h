@@ -10,8 +10,10 @@
 
 void lookup_begin(struct engine *engine, struct submission *submission, struct op *op);
 
-/* Refuses those that have waited too long for a lock. */
+/* Refuses those that have waited too long for a lock, or wait for one while their shard is away. */
 void lookup_tick(struct engine *engine);
+/* At a stop, after that of the peers: refuses the others. */
+void lookup_stop(struct engine *engine);
 
 void lookup_free_all(struct engine *engine);
 

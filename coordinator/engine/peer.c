@@ -33,10 +33,27 @@ void peer_error(const struct peer *peer, struct error *error)
         error_set(error, ERROR_UNAVAILABLE, "database %s is not available: %s", name_of(peer), peer->why.text);
 }
 
+static bool is_away_for(const struct peer *peer, int64_t ms)
+{
+    return peer->state != PEER_READY && peer->engine->now_ns - peer->away_since_ns >= (uint64_t)ms * NS_PER_MS;
+}
+
+bool peer_is_away(const struct peer *peer)
+{
+    return is_away_for(peer, peer->engine->limits.away_ms);
+}
+
+bool peer_any_is_away(const struct engine *engine)
+{
+    for (database_id d = 0; d < engine->schema->database_count; d++)
+        if (peer_is_away(&engine->peers[d]))
+            return true;
+    return false;
+}
+
 bool peer_is_gone(const struct peer *peer)
 {
-    return peer->state != PEER_READY &&
-           peer->engine->now_ns - peer->away_since_ns > (uint64_t)peer->engine->limits.answer_ms * NS_PER_MS;
+    return is_away_for(peer, peer->engine->limits.answer_ms);
 }
 
 static void send(struct peer *peer, struct ask *ask)
@@ -106,6 +123,7 @@ bool peer_take_hello(struct peer *peer, struct cursor *body, struct error *error
 void peer_is_ready(struct peer *peer)
 {
     peer->state = PEER_READY;
+    peer->engine->peers_changed = true;
     for (struct ask *ask = peer->first; ask; ask = ask->next)
         send(peer, ask);
 }
@@ -146,8 +164,10 @@ static void probed_again(struct ask *ask, struct cursor *body, const struct erro
 
 static void lost(struct peer *peer, const struct link_event *event)
 {
-    if (peer->state == PEER_READY) /* else it was away already, however often it was seen */
+    if (peer->state == PEER_READY) { /* else it was away already, however often it was seen */
         peer->away_since_ns = peer->engine->now_ns;
+        peer->engine->peers_changed = true;
+    }
     if (peer->state != PEER_AWAY && event->kind == LINK_LOST)
         engine_say(peer->engine, LOG_LEVEL_WARN, peer->database, event->error.text);
     peer->state = PEER_AWAY;
@@ -224,33 +244,56 @@ void peer_event(struct peer *peer, const struct link_event *event)
     }
 }
 
+/* Refuses what `is_refused` says, in order. A write that may have reached the shard stays: it is kept until answered.
+ */
+static bool refuse_some(struct peer *peer, bool (*is_refused)(const struct peer *peer, const struct ask *ask),
+                        const struct error *error)
+{
+    struct ask *before = NULL;
+    bool any = false;
+    for (struct ask *ask = peer->first, *next; ask; ask = next) {
+        next = ask->next;
+        if ((ask->kind == WIRE_WRITE && ask->generation != 0) || !is_refused(peer, ask)) {
+            before = ask;
+            continue;
+        }
+        settle(peer, before, ask, NULL, error);
+        any = true;
+    }
+    return any;
+}
+
+static bool is_any(const struct peer *peer, const struct ask *ask)
+{
+    (void)peer;
+    (void)ask;
+    return true;
+}
+
+static bool is_late(const struct peer *peer, const struct ask *ask)
+{
+    return peer->engine->now_ns - ask->asked_ns > (uint64_t)peer->engine->limits.answer_ms * NS_PER_MS;
+}
+
+bool peer_refuse_away(struct peer *peer)
+{
+    struct error error;
+    if (!peer->first || !peer_is_away(peer))
+        return false;
+    peer_error(peer, &error);
+    return refuse_some(peer, is_any, &error);
+}
+
 void peer_tick(struct peer *peer)
 {
     struct error error;
     peer_error(peer, &error);
-    uint64_t waits = (uint64_t)peer->engine->limits.answer_ms * NS_PER_MS;
-    struct ask *before = NULL;
-    for (struct ask *ask = peer->first; ask;) {
-        struct ask *next = ask->next;
-        bool late = peer->engine->now_ns - ask->asked_ns > waits;
-        if (late && (ask->kind != WIRE_WRITE || ask->generation == 0))
-            settle(peer, before, ask, NULL, &error);
-        else
-            before = ask;
-        ask = next;
-    }
+    refuse_some(peer, is_late, &error);
 }
 
 void peer_stop(struct peer *peer)
 {
     struct error error;
-    struct ask *before = NULL;
     error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
-    for (struct ask *ask = peer->first, *next; ask; ask = next) {
-        next = ask->next;
-        if (ask->kind == WIRE_WRITE)
-            before = ask;
-        else
-            settle(peer, before, ask, NULL, &error);
-    }
+    refuse_some(peer, is_any, &error);
 }

@@ -49,7 +49,7 @@ struct peer {
 };
 
 void peer_init(struct peer *peer, struct engine *engine, database_id database);
-/* No answer will be read any more: refuses the questions that are under way. Writes stay; what became of them is for
+/* No answer will be read any more: refuses what is under way. Writes that were sent stay; what became of them is for
  * the next start to find out. */
 void peer_stop(struct peer *peer);
 void peer_release(struct peer *peer);
@@ -73,7 +73,13 @@ void peer_event(struct peer *peer, const struct link_event *event);
  * got. */
 void peer_tick(struct peer *peer);
 
-/* Whether it has been away for longer than an operation waits. */
+/* Whether it is away, and has been for as long as an operation waits for that (away_ms): what needs it is refused. */
+bool peer_is_away(const struct peer *peer);
+bool peer_any_is_away(const struct engine *engine);
+/* Refuses what such a one was asked, but for writes that may have reached it. Whether there was anything. */
+bool peer_refuse_away(struct peer *peer);
+
+/* Whether it has been away for so long that a stop does not wait for it any more. */
 bool peer_is_gone(const struct peer *peer);
 
 /* "database users is not available: …", or has not answered in time when it is there. */

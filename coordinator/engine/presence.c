@@ -81,6 +81,12 @@ void presence_is_empty(struct presence *presence, table_id table)
         presence->sets[table].state = KNOWN;
 }
 
+void presence_put_off(struct presence *presence, table_id table)
+{
+    if (presence->sets[table].state == READING)
+        set_clear(&presence->sets[table], UNREAD);
+}
+
 void presence_give_up(struct presence *presence, table_id table)
 {
     set_clear(&presence->sets[table], UNTRACKED);

@@ -28,7 +28,7 @@ void presence_is_empty(struct presence *presence, table_id table);
 enum presence_answer presence_look(struct presence *presence, table_id table, int64_t rowid);
 
 /* Whether the set should be read now: it was asked often enough. Says so once; after presence_chunk with `complete`,
- * or presence_give_up, it is over. */
+ * presence_put_off or presence_give_up, it is over. */
 bool presence_wants_reading(struct presence *presence, table_id table);
 
 /* A row is there. Ignored for tables that nobody names by rowid. */
@@ -39,6 +39,9 @@ void presence_remove(struct presence *presence, table_id table, int64_t rowid);
 
 /* A chunk of ascending rowids of a set that is being read. */
 void presence_chunk(struct presence *presence, table_id table, const int64_t *rowids, uint32_t count, bool complete);
+
+/* The reading of a set was broken off: it begins anew when the set was asked often enough again. */
+void presence_put_off(struct presence *presence, table_id table);
 
 /* The set is freed and will not be read again. */
 void presence_give_up(struct presence *presence, table_id table);

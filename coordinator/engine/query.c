@@ -61,11 +61,16 @@ static void answered(struct ask *ask, struct cursor *body, const struct error *r
     end(question, refusal);
 }
 
+static struct peer *peer_of(const struct question *question)
+{
+    return &question->engine->peers[question->query->database];
+}
+
 static void granted(struct lock_owner *owner)
 {
     struct question *question = (struct question *)(void *)owner;
     question->asked = true;
-    peer_ask(&question->engine->peers[question->query->database], &question->ask);
+    peer_ask(peer_of(question), &question->ask);
 }
 
 void query_begin(struct engine *engine, struct query *query)
@@ -98,7 +103,10 @@ void query_begin(struct engine *engine, struct query *query)
     }
     buffer_move(&question->ask.body, &query->ask);
     buffer_clear(&query->answer);
-    if (!locks_take(engine->locks, &question->owner, &want, &count)) {
+    if (peer_is_away(peer_of(question))) {
+        peer_error(peer_of(question), &error);
+        end(question, &error);
+    } else if (!locks_take(engine->locks, &question->owner, &want, &count)) {
         error_set(&error, ERROR_INTERNAL, "out of memory");
         end(question, &error);
     } else if (question->owner.waiting == 0)
@@ -107,12 +115,26 @@ void query_begin(struct engine *engine, struct query *query)
 
 void query_tick(struct engine *engine)
 {
-    uint64_t waits = (uint64_t)engine->limits.answer_ms * NS_PER_MS;
+    uint64_t waits = (uint64_t)engine->limits.lock_ms * NS_PER_MS;
     struct error error;
-    error_set(&error, ERROR_UNAVAILABLE, "a transaction on this table has no outcome yet");
     for (struct question *question = engine->questions, *next; question; question = next) {
         next = question->next;
-        if (!question->asked && engine->now_ns - question->begun_ns > waits)
-            end(question, &error);
+        if (question->asked)
+            continue;
+        if (peer_is_away(peer_of(question)))
+            peer_error(peer_of(question), &error);
+        else if (engine->now_ns - question->begun_ns > waits)
+            error_set(&error, ERROR_UNAVAILABLE, "a transaction on this table has no outcome yet");
+        else
+            continue;
+        end(question, &error);
     }
+}
+
+void query_stop(struct engine *engine)
+{
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
+    while (engine->questions)
+        end(engine->questions, &error);
 }

@@ -10,8 +10,10 @@
 
 void query_begin(struct engine *engine, struct query *query);
 
-/* Refuses scans that have waited too long for transactions. */
+/* Refuses scans that have waited too long for transactions, or wait for them while their shard is away. */
 void query_tick(struct engine *engine);
+/* At a stop, after that of the peers: refuses the others. */
+void query_stop(struct engine *engine);
 
 void query_free_all(struct engine *engine);
 

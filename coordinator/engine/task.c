@@ -25,6 +25,11 @@ static struct task *task_of_again(struct again_member *member)
     return (struct task *)(void *)((char *)member - offsetof(struct task, again));
 }
 
+static struct peer *peer_of(const struct task *task)
+{
+    return &task->engine->peers[task->engine->schema->tables[task->table].database];
+}
+
 static struct engine_database_metrics *metrics_of(struct engine *engine, table_id table)
 {
     return &engine->metrics.databases[engine->schema->tables[table].database];
@@ -260,6 +265,13 @@ static void granted(struct lock_owner *owner)
         check_row(task);
 }
 
+/* Its row may have been written, and nobody can say so at the moment. */
+static bool is_in_doubt(const struct lock_owner *owner)
+{
+    const struct task *task = (const struct task *)(const void *)owner;
+    return task->state == TASK_WRITING && (!task->submission || peer_of(task)->state != PEER_READY);
+}
+
 /* ---- beginning ---- */
 
 /* The completed row stands behind the others of its submission, whose bytes may move for it. */
@@ -312,8 +324,14 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
                           .begun_ns = engine->now_ns,
                           .step_ns = engine->now_ns};
     lock_owner_init(&task->owner, granted);
+    task->owner.is_in_doubt = is_in_doubt;
     task->owner.age = ++engine->owners_begun;
     if (!task_read_row(engine, submission, op, &assigned, &error)) {
+        refuse(task, &error);
+        return;
+    }
+    if (peer_is_away(peer_of(task))) {
+        peer_error(peer_of(task), &error);
         refuse(task, &error);
         return;
     }
@@ -329,12 +347,28 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
 
 void task_tick(struct engine *engine)
 {
-    uint64_t waits = (uint64_t)engine->limits.answer_ms * NS_PER_MS;
+    uint64_t waits = (uint64_t)engine->limits.lock_ms * NS_PER_MS;
+    bool away = peer_any_is_away(engine);
     struct error error;
-    error_set(&error, ERROR_UNAVAILABLE, "an earlier row with a key that this one needs has no outcome yet");
-    for (struct task *task = engine->first_task, *next; task && engine->now_ns - task->begun_ns > waits; task = next) {
+    for (struct task *task = engine->first_task, *next; task && (away || engine->now_ns - task->begun_ns > waits);
+         task = next) {
         next = task->next;
-        if (task->state == TASK_LOCKING)
-            refuse(task, &error);
+        if (task->state != TASK_LOCKING)
+            continue;
+        if (peer_is_away(peer_of(task)))
+            peer_error(peer_of(task), &error);
+        else if (engine->now_ns - task->begun_ns > waits)
+            locks_error(&error);
+        else
+            continue;
+        refuse(task, &error);
     }
+}
+
+void task_stop(struct engine *engine)
+{
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
+    for (struct task *task = engine->first_task; task; task = task->next)
+        answer(task, &error);
 }

@@ -35,8 +35,10 @@ struct task {
 /* Begins operation `op` of a submission that is not atomic. */
 void task_begin(struct engine *engine, struct submission *submission, struct op *op);
 
-/* Answers those that have waited too long. */
+/* Answers those that have waited too long for a lock, or wait for one while their shard is away. */
 void task_tick(struct engine *engine);
+/* At a stop, after that of the batchers: refuses those whose user has no answer. */
+void task_stop(struct engine *engine);
 
 void task_free_all(struct engine *engine);
 

@@ -36,9 +36,9 @@ struct transaction {
     struct transaction *next, *before;
     enum transaction_state state;
     uint64_t id;
-    uint64_t begun_ns;
-    uint64_t step_ns; /* when the present step began */
-    bool commit;      /* in RESOLVING */
+    uint64_t waits_since_ns; /* for locks, in LOCKING and LOCKING_MORE */
+    uint64_t step_ns;        /* when the present step began */
+    bool commit;             /* in RESOLVING; in PREPARING: no reason is known to abort */
     bool forgetting;
     struct plan plan;
     uint32_t under_way; /* parts with an entry under way or to be sent again */
@@ -55,6 +55,11 @@ static struct part *part_of(struct batch_member *member)
 static struct transaction *of_facts(struct facts *facts)
 {
     return (struct transaction *)(void *)((char *)facts - offsetof(struct transaction, plan.facts));
+}
+
+static struct peer *peer_of(const struct part *part)
+{
+    return &part->transaction->engine->peers[part->database];
 }
 
 static const struct plan_part *planned_for(const struct part *part)
@@ -162,9 +167,27 @@ static struct op *op_of(const struct part *part, uint32_t op)
 
 /* ---- after the decision ---- */
 
+/* Whether the part can have its entry now; else it is sent when the shard is back. */
+static bool is_reached(struct part *part)
+{
+    if (peer_of(part)->state == PEER_READY)
+        return true;
+    if (part->state != PART_WAITS)
+        part->transaction->under_way++;
+    part->state = PART_WAITS;
+    return false;
+}
+
 static void send_resolve(struct part *part)
 {
-    added(part, wire_put_resolve(room(part, ENTRY_HEAD_BYTES), part->transaction->id, part->transaction->commit));
+    if (is_reached(part))
+        added(part, wire_put_resolve(room(part, ENTRY_HEAD_BYTES), part->transaction->id, part->transaction->commit));
+}
+
+static void send_forget(struct part *part)
+{
+    if (is_reached(part))
+        added(part, wire_put_forget(room(part, ENTRY_HEAD_BYTES), part->transaction->id));
 }
 
 /* Every participant has resolved: nobody will ask the home again. */
@@ -177,7 +200,7 @@ static void resolved(struct transaction *t)
     plan_tell_presence(&t->plan);
     locks_release(t->engine->locks, &t->owner);
     t->forgetting = true;
-    added(t->home, wire_put_forget(room(t->home, ENTRY_HEAD_BYTES), t->id));
+    send_forget(t->home);
 }
 
 static void resolve(struct transaction *t, bool commit)
@@ -289,9 +312,25 @@ static void same(struct batch_member *member, uint32_t op)
         op_of(part, op)->result = OP_SAME;
 }
 
+/* Nothing will be decided: the outcome is known before every participant has said a word. */
+static void give_up_preparing(struct part *part)
+{
+    struct transaction *t = part->transaction;
+    struct error error;
+    peer_error(peer_of(part), &error);
+    if (t->commit)
+        op_refuse(op_of(part, 0), &error);
+    t->commit = false;
+    answer(t, false, NULL);
+}
+
 static void overdue(struct batch_member *member, const struct error *error)
 {
-    answer(part_of(member)->transaction, false, error);
+    struct part *part = part_of(member);
+    if (part->transaction->state != PREPARING)
+        answer(part->transaction, false, error);
+    else if (part->transaction->submission)
+        give_up_preparing(part);
 }
 
 static const struct batch_member_kind member_kind = {same, settled, overdue};
@@ -355,14 +394,27 @@ static struct engine_database_metrics *metrics_of(const struct transaction *t)
     return &t->engine->metrics.databases[t->engine->schema->tables[table].database];
 }
 
+/* NULL: all can be reached. */
+static struct part *part_away(struct transaction *t)
+{
+    for (uint16_t i = 0; i < t->part_count; i++)
+        if (peer_is_away(peer_of(&t->parts[i])))
+            return &t->parts[i];
+    return NULL;
+}
+
 static void planned(struct transaction *t)
 {
     struct error error;
+    struct part *away;
     locks_settle(&t->owner);
     histogram_add(&metrics_of(t)->check, t->engine->now_ns - t->step_ns, t->plan.count);
     if (!place(t, &error))
         refuse(t, 0, &error);
-    else if (t->part_count == 1)
+    else if ((away = part_away(t))) {
+        peer_error(peer_of(away), &error);
+        refuse(t, planned_for(away)->op_of[0], &error);
+    } else if (t->part_count == 1)
         group(t);
     else
         prepare(t);
@@ -403,6 +455,7 @@ static void go_on(struct transaction *t)
         break;
     }
     t->state = LOCKING_MORE;
+    t->waits_since_ns = t->engine->now_ns;
     if (!locks_take_more(t->engine->locks, &t->owner, t->plan.locks.wants, &t->plan.locks.want_count)) {
         error_set(&error, ERROR_INTERNAL, "out of memory");
         refuse(t, 0, &error);
@@ -426,6 +479,7 @@ static void lock_first(struct transaction *t)
 {
     struct error error;
     t->state = LOCKING;
+    t->waits_since_ns = t->engine->now_ns;
     t->owner.plans = true;
     if (!locks_take(t->engine->locks, &t->owner, t->plan.locks.wants, &t->plan.locks.want_count)) {
         error_set(&error, ERROR_INTERNAL, "out of memory");
@@ -469,6 +523,31 @@ static bool complete(struct transaction *t, uint32_t i, struct error *error)
     return task_read_row(engine, t->submission, op, &assigned, error);
 }
 
+/* Whether an operation's own shard is away. */
+static bool is_away(const struct transaction *t, uint32_t i, struct error *error)
+{
+    table_id table = t->submission->ops[t->plan.first + i].table;
+    const struct peer *peer = &t->engine->peers[t->engine->schema->tables[table].database];
+    if (!peer_is_away(peer))
+        return false;
+    peer_error(peer, error);
+    return true;
+}
+
+/* Decided or to be decided, and nobody can say at the moment how it ends. */
+static bool is_in_doubt(const struct lock_owner *owner)
+{
+    const struct transaction *t = (const struct transaction *)(const void *)owner;
+    if (t->state < GROUPED)
+        return false;
+    if (!t->submission)
+        return true;
+    for (uint16_t i = 0; i < t->part_count; i++)
+        if (t->parts[i].state == PART_SENT && peer_of(&t->parts[i])->state != PEER_READY)
+            return true;
+    return false;
+}
+
 static bool is_nothing_wanted(const struct transaction *t)
 {
     return t->plan.locks.want_count == 0 && t->plan.facts.wanted == 0;
@@ -482,8 +561,9 @@ void transaction_begin(struct engine *engine, struct submission *submission, uin
         panic("out of memory for a transaction");
     t->engine = engine;
     t->submission = submission;
-    t->begun_ns = t->step_ns = engine->now_ns;
+    t->step_ns = engine->now_ns;
     lock_owner_init(&t->owner, granted);
+    t->owner.is_in_doubt = is_in_doubt;
     t->owner.age = ++engine->owners_begun;
     t->next = engine->transactions;
     if (t->next)
@@ -495,7 +575,7 @@ void transaction_begin(struct engine *engine, struct submission *submission, uin
         return;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (!complete(t, i, &error)) {
+        if (!complete(t, i, &error) || is_away(t, i, &error)) {
             refuse(t, i, &error);
             return;
         }
@@ -505,27 +585,59 @@ void transaction_begin(struct engine *engine, struct submission *submission, uin
         lock_first(t);
 }
 
+/* In LOCKING or LOCKING_MORE: whether it has to end; it has, then. */
+static void tick_locking(struct transaction *t)
+{
+    struct error error;
+    for (uint32_t i = 0; i < t->plan.count && peer_any_is_away(t->engine); i++)
+        if (is_away(t, i, &error)) {
+            refuse(t, i, &error);
+            return;
+        }
+    if (t->engine->now_ns - t->waits_since_ns <= (uint64_t)t->engine->limits.lock_ms * NS_PER_MS)
+        return;
+    locks_error(&error);
+    if (t->submission->atomic && !locks_is_behind_doubt(t->engine->locks, &t->owner))
+        error_set(&error, ERROR_CONFLICT,
+                  "an operation under way has had a key that this transaction needs for too long");
+    refuse(t, 0, &error);
+}
+
+static void tick_preparing(struct transaction *t)
+{
+    for (uint16_t i = 0; i < t->part_count && t->submission; i++)
+        if (t->parts[i].state == PART_SENT && peer_is_away(peer_of(&t->parts[i])))
+            give_up_preparing(&t->parts[i]);
+}
+
+static void tick_resolving(struct transaction *t)
+{
+    for (uint16_t i = 0; i < t->part_count; i++)
+        if (t->parts[i].state == PART_WAITS && t->forgetting)
+            send_forget(&t->parts[i]);
+        else if (t->parts[i].state == PART_WAITS)
+            send_resolve(&t->parts[i]);
+}
+
 void transaction_tick(struct engine *engine)
 {
-    uint64_t waits = (uint64_t)engine->limits.answer_ms * NS_PER_MS;
-    struct error error;
-    error_set(&error, ERROR_UNAVAILABLE, "an earlier row with a key that this transaction needs has no outcome yet");
     for (struct transaction *t = engine->transactions, *next; t; t = next) {
         next = t->next;
-        if ((t->state == LOCKING || t->state == LOCKING_MORE) && engine->now_ns - t->begun_ns > waits) {
-            refuse(t, 0, &error);
-            continue;
-        }
-        if (t->state != RESOLVING)
-            continue;
-        for (uint16_t i = 0; i < t->part_count; i++)
-            if (t->parts[i].state == PART_WAITS && engine->peers[t->parts[i].database].state == PEER_READY) {
-                if (t->forgetting)
-                    added(&t->parts[i], wire_put_forget(room(&t->parts[i], ENTRY_HEAD_BYTES), t->id));
-                else
-                    send_resolve(&t->parts[i]);
-            }
+        if (t->state == LOCKING || t->state == LOCKING_MORE)
+            tick_locking(t);
+        else if (t->state == PREPARING)
+            tick_preparing(t);
+        else if (t->state == RESOLVING)
+            tick_resolving(t);
     }
+}
+
+void transaction_stop(struct engine *engine)
+{
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
+    for (struct transaction *t = engine->transactions; t; t = t->next)
+        answer(t, false, &error);
 }
 
 bool transaction_any_busy(const struct engine *engine)

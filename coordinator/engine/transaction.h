@@ -10,7 +10,12 @@
  * PLANNING (plan.h) finds out what is to be written and which references have to hold; nothing has been sent until it
  * is over, so a transaction that is in an older one's way begins again. A failed or refused step before the decision
  * turns into RESOLVING with abort. Locks stay until every participant has resolved: an unreachable one is asked again
- * when it is back. Engine thread only.
+ * when it is back.
+ *
+ * A participant that is away: before PREPARING all is refused. A PREPARE that such a one may have got is given up: the
+ * user is told at once, which T2 allows since nothing is decided without its answer, and the abort waits for the shard.
+ * A decision that the home may have got is the home's: the user hears `unknown` after answer_ms, and the answer to the
+ * batch, sent again, tells. What has to be resolved waits for its shard.
  *
  * Invariants
  *  T1  All locks are held before the first reference is checked, the transaction's own rows counting as present.
@@ -34,8 +39,11 @@
 /* Operations [first, first + count) of a submission, as one. */
 void transaction_begin(struct engine *engine, struct submission *submission, uint32_t first, uint32_t count);
 
-/* Sends again what a shard could not take, answers those that waited too long. */
+/* Sends again what a shard could not take, answers those that waited too long for a lock, or need a shard that is away
+ * and could not have decided yet. */
 void transaction_tick(struct engine *engine);
+/* At a stop, after that of the batchers: refuses those whose user has no answer. */
+void transaction_stop(struct engine *engine);
 
 /* Whether one still has something to do that can be done now. */
 bool transaction_any_busy(const struct engine *engine);

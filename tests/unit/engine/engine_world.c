@@ -119,7 +119,7 @@ int world_open(void **state)
     if (!world->schema)
         fail_msg("%s", world->error.text);
     world->options = (struct engine_options){
-        .schema = world->schema, .limits = limits_default(), .cluster = "test", .log = log_line};
+        .schema = world->schema, .limits = limits_default(), .cluster = "test", .patient = true, .log = log_line};
     fake_open(world->schema);
     return 0;
 }
@@ -223,6 +223,12 @@ void world_settle(struct world *world)
     }
 }
 
+void world_reconnect(struct world *world, database_id database)
+{
+    fake_connect(database);
+    world_settle(world);
+}
+
 /* ---- submissions ---- */
 
 static void finished(struct submission *submission)
@@ -271,10 +277,27 @@ static void add_op(struct submission *submission, const struct schema *schema, t
     op->row_len = (uint32_t)submission->rows.len - op->row_at;
 }
 
+static void add_key_op(struct submission *submission, enum op_kind kind, table_id table, const struct value *values,
+                       uint16_t count)
+{
+    struct op *op = &submission->ops[submission->count++];
+    op->kind = kind;
+    op->table = table;
+    op->key.at = (uint32_t)submission->rows.len;
+    bool ok = pack_array(&submission->rows, count);
+    for (uint16_t i = 0; ok && i < count; i++)
+        ok = pack_value(&submission->rows, &values[i]);
+    if (!ok)
+        panic("out of memory");
+    op->key.len = (uint32_t)submission->rows.len - op->key.at;
+}
+
 static const char *read_row(const char *at, const struct schema *schema, struct submission *submission)
 {
     struct value values[COLUMNS_MAX];
     uint16_t count = 0;
+    enum op_kind kind = *at == '?' ? OP_READ : *at == '-' ? OP_DELETE : OP_INSERT;
+    at += kind != OP_INSERT;
     size_t name = strcspn(at, "(");
     table_id table = schema_find_table(schema, at, name);
     if (table == SCHEMA_NONE)
@@ -282,6 +305,10 @@ static const char *read_row(const char *at, const struct schema *schema, struct 
     at += name;
     while (*at != ')')
         at = read_value(at + 1, &values[count++]);
+    if (kind != OP_INSERT) {
+        add_key_op(submission, kind, table, values, count);
+        return at + 1;
+    }
     if (count != schema->tables[table].column_count)
         panic("%u values", count);
     add_op(submission, schema, table, values);

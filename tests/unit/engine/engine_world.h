@@ -2,8 +2,9 @@
 /* engine_world.h - an engine on shards made of memory (fake_shards.h), and rows written as text.
  *
  * Rows are written as fake_shards.h tells them: "people(1,'a') people(-,NULL)~"; - is not given, ~ says that the same
- * row may be there, *600000 is a text of so many bytes. What became of them is text as well: "done same unique", a word
- * an operation; "-" when it fell with the others of its submission. A word and … stand for many that are all alike.
+ * row may be there, *600000 is a text of so many bytes; ?people(1) reads the row with this key, -people(1) deletes it.
+ * What became of them is text as well: "done same unique", a word an operation; "-" when it fell with the others of its
+ * submission. A word and … stand for many that are all alike.
  *
  * world_open and world_close are setup and teardown of a test; the engine starts in between, with world_start, when the
  * test has said what the shards hold. world_close lets go whatever is held, so a test may fail anywhere. */
@@ -79,6 +80,9 @@ void asked_wait(const struct asked *asked);
 
 /* Everything that was posted has been acted on, and what followed from it. */
 void world_settle(struct world *world);
+
+/* Connects a shard that was lost, and waits until it has said hello: what needs it is not refused any more. */
+void world_reconnect(struct world *world, database_id database);
 
 /* Whether a line of the engine's log holds this. */
 bool world_logged(const char *text);

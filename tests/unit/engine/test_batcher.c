@@ -158,6 +158,7 @@ static int setup(void **state)
     f->engine = (struct engine){.schema = f->schema,
                                 .limits.batches_in_flight = 4,
                                 .limits.answer_ms = 1000,
+                                .limits.away_ms = 1000,
                                 .cluster = "cluster",
                                 .epoch = 1,
                                 .coordinator = COORDINATOR,

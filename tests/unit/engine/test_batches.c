@@ -266,7 +266,7 @@ static void what_was_sent_and_not_answered_in_time_is_not_known(void **state)
     /* its lock stays until the outcome is known */
     struct sent *next = world_submit(world, "things(1,'b')");
     assert_outcome(next, "unavailable");
-    assert_says(sent_text(next), "an earlier row with a key that this one needs has no outcome yet");
+    assert_says(sent_text(next), "an earlier operation with a key that this one needs has no outcome yet");
     fake_hold(THINGS, WIRE_WRITE, false);
     fake_answer(write);
     world_settle(world);
@@ -320,7 +320,7 @@ static void what_was_sent_to_a_lost_shard_is_not_known_and_what_was_not_is_refus
     assert_outcome(sent, "unknown");
     assert_outcome(unsent, "unavailable");
     fake_hold(THINGS, WIRE_WRITE, false);
-    fake_connect(THINGS);
+    world_reconnect(world, THINGS);
     assert_outcome(world_submit(world, "things(3,-)"), "done");
     expect(THINGS, "write 1: things(1,'a')");
     expect(THINGS, "write 2: things(3,-)");

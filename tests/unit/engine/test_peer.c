@@ -110,7 +110,7 @@ static void who_waits_too_long_for_a_shard_learns_why(void **state)
     assert_string_equal(sent_text(sent), "database things is not available: database things: lost, as told");
     asked_wait(asked);
     assert_int_equal(asked->query.error.code, ERROR_UNAVAILABLE);
-    fake_connect(THINGS); /* nothing had been sent, and nothing is */
+    world_reconnect(world, THINGS); /* nothing had been sent, and nothing is */
     assert_outcome(world_submit(world, "things(1,'b')"), "done");
     expect(THINGS, "write 1: things(1,'b')");
 }

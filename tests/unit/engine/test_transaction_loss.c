@@ -99,7 +99,7 @@ static void a_promise_that_was_not_asked_for_in_time_aborts(void **state)
     assert_string_equal(sent_text(sent), "database people is not available: database people: lost, as told");
     expect(STAFF, "write 1: prepare 1.1 home=things [staff(1,-)]");
     expect(STAFF, "write 2: resolve 1.1 abort");
-    fake_connect(PEOPLE);
+    world_reconnect(world, PEOPLE);
     assert_outcome(world_submit(world, "people(1,'a') things(1,-)"), "done done");
     expect(PEOPLE, "write 1: people(1,'a')");
     expect(THINGS, "write 1: things(1,-)");
@@ -115,7 +115,7 @@ static void a_home_that_is_away_too_long_aborts(void **state)
     expect(PEOPLE, "write 1: prepare 1.1 home=things [people(1,'a')]");
     assert_outcome(sent, "unavailable - -");
     expect(PEOPLE, "write 2: resolve 1.1 abort");
-    fake_connect(THINGS);
+    world_reconnect(world, THINGS);
     assert_outcome(world_submit(world, "people(1,'a') things(1,-)"), "done done");
     expect(THINGS, "write 1: things(1,-)");
 }
@@ -137,7 +137,7 @@ static void a_promise_waits_for_its_shard_and_keeps_its_locks(void **state)
     struct sent *locked = world_submit(world, "notes(1,1,NULL) things(2,-)");
     assert_outcome(world_submit(world, "people(2,'b')"), "unavailable"); /* so it has been away for long */
     assert_outcome(locked, "unavailable unavailable");
-    assert_says(sent_text(locked), "an earlier row with a key that this one needs has no outcome yet");
+    assert_says(sent_text(locked), "an earlier operation with a key that this one needs has no outcome yet");
     assert_outcome(world_submit(world, "things(3,-)"), "done");
     expect(THINGS, "write 2: things(3,-)");
     fake_connect(PEOPLE);
@@ -148,7 +148,7 @@ static void a_promise_waits_for_its_shard_and_keeps_its_locks(void **state)
 
 /* ---- shards that say nothing ---- */
 
-static void a_promise_without_answer_is_unknown_and_aborts_when_it_comes(void **state)
+static void a_promise_without_answer_is_refused_and_aborts_when_it_comes(void **state)
 {
     struct world *world = *state;
     world->options.limits.answer_ms = SOON_MS;
@@ -157,7 +157,8 @@ static void a_promise_without_answer_is_unknown_and_aborts_when_it_comes(void **
     struct sent *sent = world_submit_atomic(world, "people(1,'a') staff(1,-) things(1,-) things(2,-)");
     struct fake_request *prepare = expect(PEOPLE, "write 1: prepare 1.1 home=things [people(1,'a')]");
     expect(STAFF, "write 1: prepare 1.1 home=things [staff(1,-)]");
-    assert_outcome(sent, "unknown unknown unknown unknown");
+    assert_outcome(sent, "unavailable - - -");
+    assert_string_equal(sent_text(sent), "database people has not answered in time");
     assert_outcome(world_submit(world, "staff(1,-)"), "unavailable"); /* its locks stay */
     fake_answer(prepare);
     fake_answer(expect(PEOPLE, "write 2: resolve 1.1 abort"));
@@ -226,7 +227,7 @@ static void who_waits_too_long_for_a_lock_is_refused(void **state)
     struct fake_request *row = expect(PEOPLE, "write 1: people(1,'a')");
     struct sent *sent = world_submit_atomic(world, "things(1,-) people(2,'a')");
     assert_outcome(sent, "unavailable -");
-    assert_says(sent_text(sent), "an earlier row with a key that this transaction needs has no outcome yet");
+    assert_says(sent_text(sent), "an earlier operation with a key that this one needs has no outcome yet");
     assert_quiet(world, THINGS);
     assert_outcome(world_submit(world, "things(1,-)"), "done"); /* what it held and what it waited for is free */
     fake_hold(PEOPLE, WIRE_WRITE, false);
@@ -243,7 +244,7 @@ int main(void)
         engine_test(a_promise_that_was_not_asked_for_in_time_aborts),
         engine_test(a_home_that_is_away_too_long_aborts),
         engine_test(a_promise_waits_for_its_shard_and_keeps_its_locks),
-        engine_test(a_promise_without_answer_is_unknown_and_aborts_when_it_comes),
+        engine_test(a_promise_without_answer_is_refused_and_aborts_when_it_comes),
         engine_test(a_decision_without_answer_is_unknown_and_counts_when_it_comes),
         engine_test(a_refused_decision_that_comes_late_aborts),
         engine_test(a_group_without_answer_is_unknown_and_counts_when_it_comes),
