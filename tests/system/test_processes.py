@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes: one shardd per database, one writer per file, nothing outlives its coordinator, one clear error when it cannot start."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 import unittest
 
@@ -44,6 +46,21 @@ class Processes(sheaf.Case):
         self.assertTrue(answer and json.loads(answer)["ok"], answer or process.stderr.read())
         self.addCleanup(self.end, process)
         return process
+
+    def shard(self, name):
+        """The pid of a database's shardd; None while there is none."""
+        for pid in sheaf.shardds_of(self.data):
+            try:
+                argv = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if name.encode() in argv:
+                return pid
+        return None
+
+    def send(self, process, *objects):
+        process.stdin.write("".join(json.dumps(o) + "\n" for o in objects).encode())
+        process.stdin.flush()
 
     def end(self, process):
         if process.poll() is None:
@@ -183,6 +200,59 @@ class Processes(sheaf.Case):
             else:
                 self.assertIn(answer["error"]["code"], ("unavailable", "unknown"))
         self.assertTrue(answers[-1]["ok"], "it did not come back")
+
+    def test_a_shard_that_cannot_start_is_tried_until_it_can(self):
+        config = self.path("c.conf", "[limits]\nlock_file_ms = 0\n")
+        process = self.begin("--config", config)
+        lock = open(sheaf.database(self.data, "users") + ".lock")
+        self.addCleanup(lock.close)
+        taker = threading.Thread(target=fcntl.flock, args=(lock, fcntl.LOCK_EX))
+        taker.start()  # has it the moment the shard is gone
+        seen = {self.shard("users")}
+        os.kill(self.shard("users"), signal.SIGKILL)
+        taker.join(20)
+        self.send(process, USER | {"id": 2, "email": "b@c.de"})
+        self.assertTrue(until(lambda: seen.add(self.shard("users")) or len(seen - {None}) >= 4, 30), "it was given up")
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        self.assertTrue(json.loads(process.stdout.readline())["ok"])
+
+    def test_a_busy_shard_is_not_killed(self):
+        counting = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000000) SELECT count(*) FROM c)"
+        schema = self.path("slow.sql", "CREATE TABLE slow (id INTEGER PRIMARY KEY);\n"
+                           f"CREATE TRIGGER slowly BEFORE INSERT ON slow WHEN {counting} < 0 BEGIN SELECT 1; END;\n")
+        config = self.path("c.conf", "[limits]\nheartbeat_ms = 50\nmute_ms = 200\n")
+        process = sheaf.start("insert", "--data", self.data, "--schema", schema, "--config", config)
+        self.addCleanup(self.end, process)
+        self.assertTrue(until(lambda: self.shard("slow"), 20))
+        before, since = self.shard("slow"), time.monotonic()
+        self.send(process, *({"table": "slow", "id": n} for n in (1, 2, 3)))
+        for _ in range(3):
+            self.assertTrue(json.loads(process.stdout.readline())["ok"])
+        self.assertGreater(time.monotonic() - since, 0.4, "it was not busy for long")
+        self.assertEqual(self.shard("slow"), before)
+
+    def test_a_coordinator_that_is_killed_is_followed_at_once_by_another(self):
+        """Its shards may be in the middle of anything, even stopped; none writes any more once the next one serves."""
+        last = 1
+        for stopped in (False, True, False, True):
+            process = self.begin()
+            pids = sheaf.shardds_of(self.data)
+            for n in range(last + 1, last + 3001):
+                process.stdin.write(json.dumps(USER | {"id": n, "email": f"u{n}@a.b"}).encode() + b"\n")
+            process.stdin.flush()
+            if stopped:
+                for pid in pids:
+                    os.kill(pid, signal.SIGSTOP)
+            else:
+                process.stdout.readline()
+            process.kill()
+            answered = [json.loads(line) for line in process.stdout if line.endswith(b"}\n")]
+            self.insert(USER)
+            self.assertFalse(any(map(alive, pids)))
+            there = {row[0] for row in sheaf.rows(self.data, "users")}
+            accepted = {last + answer["line"] - 1 for answer in answered if answer["ok"]}
+            self.assertLessEqual(accepted - {last}, there)
+            last += 3000
 
 
 class Alone(sheaf.Case):

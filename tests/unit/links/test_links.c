@@ -261,6 +261,23 @@ static void a_killed_shard_is_lost_and_comes_back_with_a_new_generation(void **s
     links_close(links);
 }
 
+/* 10 ms, doubled each time, at most 5 s: the last two wait as long as each other, and are waited for. */
+static void a_shard_that_cannot_start_is_tried_again_for_ever_and_ever_more_slowly(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "exits");
+    struct links *links = opened(&bench);
+    uint64_t ends[12]; /* when each start was over, as it is heard here */
+    for (int i = 0; i < 12; i++) {
+        expect(LINK_FAILED);
+        ends[i] = clock_monotonic_ns() / 1000000u;
+    }
+    assert_true(ends[9] - ends[0] >= 4000); /* 10 + … + 2560, and a little may be heard late */
+    for (int i = 10; i < 12; i++)
+        assert_in_range(ends[i] - ends[i - 1], 4000, 9000);
+    links_close(links);
+}
+
 static void an_exit_while_serving_tells_its_status(void **state)
 {
     (void)state;
@@ -646,6 +663,7 @@ int main(void)
         TEST(a_start_that_takes_too_long_is_given_up),
         TEST(a_shard_that_closes_its_ready_descriptor_and_stays_is_killed),
         TEST(a_killed_shard_is_lost_and_comes_back_with_a_new_generation),
+        TEST(a_shard_that_cannot_start_is_tried_again_for_ever_and_ever_more_slowly),
         TEST(an_exit_while_serving_tells_its_status),
         TEST(a_shard_that_answers_no_ping_is_killed),
         TEST(a_shard_whose_counter_stands_still_with_requests_is_killed),
