@@ -314,7 +314,7 @@ static void *run(void *context)
     while (!is_over(engine)) {
         struct mail *mails;
         struct submission *submissions;
-        bool watch = !engine->serving || engine->stopping || is_busy(engine) || engine->transactions;
+        bool watch = !engine->serving || is_busy(engine) || engine->transactions;
         for (database_id d = 0; d < engine->schema->database_count; d++)
             watch |= engine->peers[d].first != NULL;
         mailbox_take(engine->mailbox, watch ? TICK_MS : -1, &mails, &submissions);

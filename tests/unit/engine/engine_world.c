@@ -403,17 +403,31 @@ static void query_finished(struct query *query)
     pthread_mutex_unlock(&shared.lock);
 }
 
-struct asked *world_ask(struct world *world, database_id database)
+static struct asked *ask(struct world *world, database_id database, enum wire_kind kind, struct buffer *body)
 {
     struct asked *asked = calloc(1, sizeof *asked);
     if (!asked)
         panic("out of memory");
-    asked->query =
-        (struct query){.kind = WIRE_STATS, .database = database, .finished = query_finished, .context = asked};
+    asked->query = (struct query){.kind = kind, .database = database, .finished = query_finished, .context = asked};
+    buffer_move(&asked->query.ask, body);
     asked->next = world->asked;
     world->asked = asked;
     engine_ask(world->engine, &asked->query);
     return asked;
+}
+
+struct asked *world_ask(struct world *world, database_id database)
+{
+    struct buffer nothing = {0};
+    return ask(world, database, WIRE_STATS, &nothing);
+}
+
+struct asked *world_scan(struct world *world, table_id table)
+{
+    struct buffer body = {0};
+    if (!wire_put_scan(&body, table, 100, NULL, 0, NULL, 0))
+        panic("out of memory");
+    return ask(world, world->schema->tables[table].database, WIRE_SCAN, &body);
 }
 
 bool asked_is_answered(const struct asked *asked)

@@ -73,8 +73,9 @@ struct sent *world_submit_many(struct world *world, table_id table, int64_t from
 struct sent *world_submit_many_atomic(struct world *world, table_id table, int64_t from, uint32_t count,
                                       struct value second);
 
-/* Asks a shard for its stats. */
+/* Asks a shard for its stats; for a page of a table. */
 struct asked *world_ask(struct world *world, database_id database);
+struct asked *world_scan(struct world *world, table_id table);
 bool asked_is_answered(const struct asked *asked);
 void asked_wait(const struct asked *asked);
 
