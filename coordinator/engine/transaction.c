@@ -228,7 +228,7 @@ static void prepare_settled(struct part *part, uint32_t op, const struct error *
     }
     if (t->under_way > 0)
         return;
-    if (t->commit && t->submission) {
+    if (t->commit) {
         const char *names[LIMIT_DATABASES_MAX];
         uint32_t count = 0;
         for (uint16_t i = 0; i < t->part_count; i++)

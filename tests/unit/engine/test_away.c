@@ -517,6 +517,7 @@ static void a_stop_ends_although_a_shard_never_comes_back(void **state)
         fake_lose(d, false);
     struct sent *unsent = world_submit(world, "people(2,'b')");
     struct sent *locked = world_submit(world, "people(1,'c') ?people(1)");
+    struct sent *behind = world_submit_atomic(world, "people(1,'d') people(3,'d')");
     struct sent *asks = world_submit(world, "notes(2,NULL,'z')");
     struct sent *plans = world_submit_atomic(world, "notes(3,NULL,'y') notes(4,NULL,NULL)");
     struct sent *waiting = world_submit(world, "people(9,'i') people(10,'j') people(11,'k') people(12,'l')");
@@ -531,6 +532,7 @@ static void a_stop_ends_although_a_shard_never_comes_back(void **state)
     assert_outcome(prepared, "unavailable - -");
     assert_outcome(unsent, "unavailable");
     assert_outcome(locked, "unavailable unavailable");
+    assert_outcome(behind, "unavailable unavailable");
     assert_outcome(asks, "unavailable");
     assert_outcome(plans, "unavailable -");
     assert_outcome(waiting, "unavailable unavailable unavailable unavailable");

@@ -178,6 +178,7 @@ static void a_decision_without_answer_is_unknown_and_counts_when_it_comes(void *
     struct fake_request *decide = expect(THINGS, "write 1: decide 1.1 (people) [things(1,-) things(2,-)]");
     assert_outcome(sent, "unknown unknown unknown");
     assert_outcome(world_submit(world, "notes(1,1,NULL)"), "unavailable");
+    assert_outcome(world_submit_atomic(world, "notes(1,1,NULL) notes(2,1,NULL)"), "unavailable -"); /* no conflict */
     assert_quiet(world, PEOPLE); /* nothing is resolved that is not decided */
     fake_answer(decide);
     expect(PEOPLE, "write 2: resolve 1.1 commit");
