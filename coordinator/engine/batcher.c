@@ -367,6 +367,16 @@ void batcher_tick(struct batcher *batcher)
             tell_overdue(batch);
 }
 
+uint32_t batcher_stranded(const struct batcher *batcher)
+{
+    uint32_t count = 0;
+    for (const struct batch *batch = batcher->first_sent; batch && batcher->peer->state != PEER_READY;
+         batch = batch->next)
+        if (!batch->overdue && batch->ask.generation != 0)
+            count += batch->count;
+    return count;
+}
+
 void batcher_stop(struct batcher *batcher)
 {
     struct error error;

@@ -79,6 +79,8 @@ void batcher_pump(struct batcher *batcher);
 void batcher_tick(struct batcher *batcher);
 /* Refuses what was not sent to a shard that is away (peer_is_away). Whether there was anything. */
 bool batcher_refuse_away(struct batcher *batcher);
+/* How many entries, whose users have no answer, were sent to the shard and wait until it is back. */
+uint32_t batcher_stranded(const struct batcher *batcher);
 /* No answer will be read any more, after peer_stop: refuses what was not sent, and tells the others that their outcome
  * is not known. */
 void batcher_stop(struct batcher *batcher);

@@ -63,6 +63,7 @@ struct engine {
     struct submission *first_waiting, *last_waiting; /* not begun yet: engine_ops_max is reached */
     uint32_t waiting_from;                           /* how far the first of them has been begun */
     int64_t ops_active;                              /* begun and not answered */
+    int64_t ops_stranded; /* of these: sent to a shard that is away. They take no room from the others */
     struct task *free_tasks;
     struct task *first_task, *last_task; /* active, in order of their beginning */
     struct transaction *transactions;    /* active; likewise */

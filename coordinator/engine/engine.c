@@ -110,15 +110,21 @@ static void begin(struct engine *engine, struct submission *submission, uint32_t
         transaction_begin(engine, submission, at, 1);
 }
 
+/* Whether `more` may begin. An atomic submission larger than all that may be active goes alone. */
+static bool has_room(const struct engine *engine, uint32_t more)
+{
+    int64_t active = engine->ops_active - engine->ops_stranded;
+    return active <= 0 || active + more <= engine->limits.engine_ops_max;
+}
+
 static void begin_waiting(struct engine *engine)
 {
     uint32_t begun = 0;
-    while (engine->first_waiting && engine->ops_active < engine->limits.engine_ops_max) {
+    while (engine->first_waiting) {
         struct submission *submission = engine->first_waiting;
         uint32_t from = engine->waiting_from, count = submission->count;
         bool all = submission->atomic || from + 1 >= count;
-        /* an atomic one larger than all that may be active goes alone */
-        if (submission->atomic && engine->ops_active > 0 && engine->ops_active + count > engine->limits.engine_ops_max)
+        if (!has_room(engine, submission->atomic ? count : 1))
             return;
         if (from == 0) {
             submission->ops[0].slot = count;
@@ -224,6 +230,9 @@ static void tick(struct engine *engine)
         peer_tick(&engine->peers[d]);
         batcher_tick(&engine->batchers[d]);
     }
+    engine->ops_stranded = 0;
+    for (database_id d = 0; d < engine->schema->database_count; d++)
+        engine->ops_stranded += batcher_stranded(&engine->batchers[d]);
     task_tick(engine);
     transaction_tick(engine);
     lookup_tick(engine);

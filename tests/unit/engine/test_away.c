@@ -224,6 +224,31 @@ static void what_was_sent_is_unknown_in_the_end_and_keeps_its_locks(void **state
     assert_outcome(world_submit(world, "notes(1,1,NULL)"), "done");
 }
 
+/* All that may be under way is in doubt on one shard: the others go on. */
+static void what_is_in_doubt_takes_no_room(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.engine_ops_max = 3;
+    world_start(world);
+    fake_hold(THINGS, WIRE_WRITE, true);
+    struct sent *sent = world_submit_many(world, THINGS, 1, 3, value_null());
+    expect(THINGS, "write 1: things(1,NULL) things(2,NULL) things(3,NULL)");
+    struct sent *other = world_submit(world, "people(1,'a')");
+    struct sent *whole = world_submit_atomic(world, "people(2,'b') people(3,'c')");
+    world_settle(world);
+    assert_false(sent_is_answered(other) || sent_is_answered(whole));
+    fake_lose(THINGS, false);
+    assert_at_once(world, other, "done");
+    assert_at_once(world, whole, "done done");
+    world_reconnect(world, THINGS); /* where it counts again */
+    other = world_submit(world, "people(4,'d')");
+    world_settle(world);
+    assert_false(sent_is_answered(other));
+    fake_answer(expect(THINGS, "write 1: things(1,NULL) things(2,NULL) things(3,NULL)"));
+    assert_outcome(sent, "done done done");
+    assert_outcome(other, "done");
+}
+
 static void a_question_to_a_shard_that_is_lost_is_refused_at_once(void **state)
 {
     struct world *world = *state;
@@ -554,6 +579,7 @@ int main(void)
         away_test(a_page_that_waits_for_a_transaction_of_a_lost_shard_is_refused_at_once),
         away_test(what_was_sent_is_kept_and_what_was_not_is_refused),
         away_test(what_was_sent_is_unknown_in_the_end_and_keeps_its_locks),
+        away_test(what_is_in_doubt_takes_no_room),
         away_test(a_question_to_a_shard_that_is_lost_is_refused_at_once),
         away_test(the_reading_of_keys_that_was_broken_off_begins_anew),
         away_test(a_promise_that_a_lost_shard_may_have_got_is_given_up_at_once),
