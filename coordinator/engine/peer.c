@@ -168,7 +168,9 @@ static void lost(struct peer *peer, const struct link_event *event)
         peer->away_since_ns = peer->engine->now_ns;
         peer->engine->peers_changed = true;
     }
-    if (peer->state != PEER_AWAY && event->kind == LINK_LOST)
+    /* while it is tried again and again, each new reason once; of the first start the one who asked for it is told */
+    bool is_news = peer->state != PEER_AWAY || strcmp(peer->why.text, event->error.text) != 0;
+    if (is_news && (event->kind == LINK_LOST || peer->engine->serving))
         engine_say(peer->engine, LOG_LEVEL_WARN, peer->database, event->error.text);
     peer->state = PEER_AWAY;
     peer->why = event->error;

@@ -102,12 +102,20 @@ static void log_line(void *context, int level, database_id database, const char 
     pthread_mutex_unlock(&shared.lock);
 }
 
+unsigned world_logged_times(const char *text)
+{
+    unsigned times = 0;
+    pthread_mutex_lock(&shared.lock);
+    const uint8_t *at = shared.log.bytes, *end = at + shared.log.len;
+    for (; at < end && (at = memmem(at, (size_t)(end - at), text, strlen(text))); at += strlen(text))
+        times++;
+    pthread_mutex_unlock(&shared.lock);
+    return times;
+}
+
 bool world_logged(const char *text)
 {
-    pthread_mutex_lock(&shared.lock);
-    bool found = shared.log.len && memmem(shared.log.bytes, shared.log.len, text, strlen(text));
-    pthread_mutex_unlock(&shared.lock);
-    return found;
+    return world_logged_times(text) > 0;
 }
 
 int world_open(void **state)

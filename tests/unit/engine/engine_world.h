@@ -87,6 +87,7 @@ void world_reconnect(struct world *world, database_id database);
 
 /* Whether a line of the engine's log holds this. */
 bool world_logged(const char *text);
+unsigned world_logged_times(const char *text);
 
 bool sent_is_answered(const struct sent *sent);
 /* Waits for it. Of more than eight that all went alike only the first is told, and "…". */

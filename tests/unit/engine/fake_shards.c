@@ -396,6 +396,13 @@ void fake_connect(database_id database)
     LOCKED(connect_now(database));
 }
 
+void fake_fail_to_start(database_id database, const char *why)
+{
+    struct link_event event = {.kind = LINK_FAILED};
+    error_set(&event.error, ERROR_UNAVAILABLE, "database %s: %s", fake.schema->databases[database].name, why);
+    LOCKED(tell(database, &event));
+}
+
 void fake_let_go(void)
 {
     pthread_mutex_lock(&fake.lock);

@@ -78,6 +78,8 @@ void fake_refuse(struct fake_request *request, enum error_code code, const char 
  * first. */
 void fake_lose(database_id database, bool applies);
 void fake_connect(database_id database);
+/* It was started again, in vain. */
+void fake_fail_to_start(database_id database, const char *why);
 
 /* The end of a test, however it went: nothing is held any more, all are connected, everything is answered. */
 void fake_let_go(void);

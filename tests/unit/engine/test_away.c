@@ -76,6 +76,25 @@ static void a_shard_that_greets_is_away_still(void **state)
     assert_outcome(world_submit(world, "things(1,-)"), "done");
 }
 
+/* It is tried again every few seconds: the log has a line for each new reason. */
+static void why_a_shard_does_not_come_back_is_told(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_lose(THINGS, false);
+    fake_fail_to_start(THINGS, "no disk");
+    fake_fail_to_start(THINGS, "no disk");
+    struct sent *sent = world_submit(world, "things(1,-)");
+    assert_at_once(world, sent, "unavailable");
+    assert_string_equal(sent_text(sent), "database things is not available: database things: no disk");
+    fake_fail_to_start(THINGS, "no memory");
+    fake_fail_to_start(THINGS, "no disk");
+    world_settle(world);
+    assert_int_equal(world_logged_times("things: lost, as told"), 1);
+    assert_int_equal(world_logged_times("things: no disk"), 2);
+    assert_int_equal(world_logged_times("things: no memory"), 1);
+}
+
 static void a_child_whose_parent_is_known_needs_no_other_shard(void **state)
 {
     struct world *world = *state;
@@ -572,6 +591,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         away_test(what_needs_a_shard_that_is_away_is_refused_at_once),
         away_test(a_shard_that_greets_is_away_still),
+        away_test(why_a_shard_does_not_come_back_is_told),
         away_test(a_child_whose_parent_is_known_needs_no_other_shard),
         away_test(a_limit_above_zero_waits_so_long),
         away_test(a_limit_above_zero_passes),
