@@ -482,6 +482,35 @@ const char *sent_text(const struct sent *sent)
     return "";
 }
 
+/* ---- a server ---- */
+
+int world_open_server(void **state)
+{
+    if (world_open(state) != 0)
+        return -1;
+    struct world *world = *state;
+    world->options.patient = false;
+    world->options.limits.answer_ms = world->options.limits.lock_ms = 3600000;
+    return 0;
+}
+
+void world_assert_at_once(struct world *world, struct sent *sent, const char *outcome)
+{
+    world_settle(world);
+    if (!sent_is_answered(sent))
+        fail_msg("not answered at once: %s", outcome);
+    assert_outcome(sent, outcome);
+}
+
+void world_assert_refused_at_once(struct world *world, const struct asked *asked)
+{
+    world_settle(world);
+    assert_true(asked_is_answered(asked));
+    assert_false(asked->query.ok);
+    assert_int_equal(asked->query.error.code, ERROR_UNAVAILABLE);
+    assert_says(asked->query.error.text, "is not available: ");
+}
+
 /* ---- what shards are asked ---- */
 
 struct fake_request *world_expect(database_id database, const char *line, const char *file, int at)

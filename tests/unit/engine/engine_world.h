@@ -54,6 +54,8 @@ struct world {
 
 int world_open(void **state);
 int world_close(void **state);
+/* Of a server: not patient, and no limit passes by itself unless the test shortens it. */
+int world_open_server(void **state);
 
 /* Fails the test when it does not start. */
 void world_start(struct world *world);
@@ -95,6 +97,11 @@ const char *sent_outcome(struct sent *sent);
 /* The first refusal's text; after the outcome. */
 const char *sent_text(const struct sent *sent);
 
+/* "At once" is before the engine looks at the clock again: with the event that decides it. */
+void world_assert_at_once(struct world *world, struct sent *sent, const char *outcome);
+/* Of a question: as ERROR_UNAVAILABLE. */
+void world_assert_refused_at_once(struct world *world, const struct asked *asked);
+
 struct fake_request *world_expect(database_id database, const char *line, const char *file, int at);
 
 /* The next request to a shard is this; gives it. A line that ends in … is only the beginning. */
@@ -112,5 +119,6 @@ struct fake_request *world_expect(database_id database, const char *line, const 
         assert_true(fake_is_quiet(database)); \
     } while (0)
 #define engine_test(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+#define server_test(name) cmocka_unit_test_setup_teardown(name, world_open_server, world_close)
 
 #endif
