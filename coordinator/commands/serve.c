@@ -183,6 +183,7 @@ static int serve_until_signal(struct serve *serve, const struct options *options
     struct error error;
     int status;
 
+    serve->session.serves = true;
     if (!session_start(&serve->session, options, &error))
         return options_complain("serve", &error);
     if (fill_http(serve, &error) && open_door(serve, &error)) {
