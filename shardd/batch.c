@@ -353,19 +353,21 @@ enum batch_result batch_apply(struct batch *batch, struct cursor *body, struct b
     return BATCH_APPLIED;
 }
 
-bool batch_commit(struct batch *batch, uint64_t *ret_commit_ns, struct error *error)
+enum batch_committed batch_commit(struct batch *batch, uint64_t *ret_commit_ns, struct error *error)
 {
     *ret_commit_ns = 0;
     if (!batch->open)
-        return true;
+        return COMMIT_DONE;
     uint64_t begun = clock_monotonic_ns();
+    if (!store_flush(batch->store, error))
+        return COMMIT_NOT_BEGUN;
     if (!store_commit(batch->store, error))
-        return false;
+        return COMMIT_UNKNOWN;
     *ret_commit_ns = clock_monotonic_ns() - begun;
     histogram_add(&batch->counts.commit, *ret_commit_ns, batch->open_rows);
     batch->open = false;
     store_advance(batch->store, batch->last);
-    return true;
+    return COMMIT_DONE;
 }
 
 void batch_abandon(struct batch *batch)

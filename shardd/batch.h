@@ -40,8 +40,13 @@ enum batch_result {
 
 /* Applies one batch; opens the transaction when none is open. */
 enum batch_result batch_apply(struct batch *batch, struct cursor *body, struct buffer *answer, struct error *error);
-/* False: the outcome is not known; the process must end without answering. True also when nothing was open. */
-bool batch_commit(struct batch *batch, uint64_t *ret_commit_ns, struct error *error);
+
+enum batch_committed {
+    COMMIT_DONE,      /* also when nothing was open */
+    COMMIT_NOT_BEGUN, /* the environment failed (a full disk): as BATCH_FAILED */
+    COMMIT_UNKNOWN    /* the process must end without answering */
+};
+enum batch_committed batch_commit(struct batch *batch, uint64_t *ret_commit_ns, struct error *error);
 void batch_abandon(struct batch *batch);
 
 /* What each op of a probe would meet alone: a write answer with batch number 0. Nothing stays. */

@@ -125,13 +125,28 @@ static void give_up(struct serve *serve, const struct error *error)
     serve->waiting_count = 0;
 }
 
+static void refuse_waiting(struct serve *serve, const struct error *error)
+{
+    batch_abandon(serve->batch);
+    log_warn("batches given up", LOG_TEXT("error", error->text), LOG_NUMBER("batches", serve->waiting_count));
+    for (unsigned i = 0; i < serve->waiting_count; i++)
+        send_error(serve, &serve->waiting[i].header, error);
+    serve->waiting_count = 0;
+}
+
 static void commit_waiting(struct serve *serve)
 {
     struct error error;
     uint64_t commit_ns;
     if (!serve->waiting_count)
         return;
-    if (!batch_commit(serve->batch, &commit_ns, &error)) {
+    switch (batch_commit(serve->batch, &commit_ns, &error)) {
+    case COMMIT_DONE:
+        break;
+    case COMMIT_NOT_BEGUN:
+        refuse_waiting(serve, &error);
+        return;
+    case COMMIT_UNKNOWN:
         give_up(serve, &error);
         return;
     }
@@ -140,15 +155,6 @@ static void commit_waiting(struct serve *serve)
         wire_set_commit_ns(&waiting->answer, waiting->body_at, commit_ns);
         send_answer(serve, &waiting->answer);
     }
-    serve->waiting_count = 0;
-}
-
-static void refuse_waiting(struct serve *serve, const struct error *error)
-{
-    batch_abandon(serve->batch);
-    log_warn("batches given up", LOG_TEXT("error", error->text), LOG_NUMBER("batches", serve->waiting_count + 1));
-    for (unsigned i = 0; i < serve->waiting_count; i++)
-        send_error(serve, &serve->waiting[i].header, error);
     serve->waiting_count = 0;
 }
 
@@ -176,8 +182,8 @@ static void handle_write(struct serve *serve, const struct wire_header *header, 
         send_error(serve, header, &error);
         return;
     case BATCH_FAILED:
+        serve->waiting_count++;
         refuse_waiting(serve, &error);
-        send_error(serve, header, &error);
         return;
     }
 }

@@ -28,24 +28,29 @@ struct store {
     unsigned since_wal_look;
 };
 
-/* SQLite's words; of an error of the file system, the system's, where SQLite kept it. */
-static const char *reason_of(struct store *store, int result)
+/* Of an error of the file system the system's words, where SQLite kept its number. */
+static const char *reason_of(struct store *store, int result, const char *said)
 {
     int number = result == SQLITE_IOERR || result == SQLITE_CANTOPEN ? sqlite3_system_errno(store->connection) : 0;
     return result == SQLITE_BUSY                  ? "database is locked by another program"
            : number == ENOSPC || number == EDQUOT ? sqlite3_errstr(SQLITE_FULL)
            : number                               ? strerror(number)
-                                                  : sqlite3_errmsg(store->connection);
+                                                  : said;
 }
 
-static bool sqlite_failed(struct store *store, const char *doing, struct error *error)
+/* `said`: SQLite's own words. */
+static bool failed_so(struct store *store, int result, const char *said, const char *doing, struct error *error)
 {
-    int result = sqlite3_errcode(store->connection) & 0xff;
     enum error_code code = result == SQLITE_NOTADB || result == SQLITE_CORRUPT ? ERROR_PARSE
                            : result == SQLITE_BUSY                             ? ERROR_UNAVAILABLE
                                                                                : ERROR_IO;
     return error_set(error, code, "database %s: %s: %s: %s", store->database, store->path, doing,
-                     reason_of(store, result));
+                     reason_of(store, result, said));
+}
+
+static bool sqlite_failed(struct store *store, const char *doing, struct error *error)
+{
+    return failed_so(store, sqlite3_errcode(store->connection) & 0xff, sqlite3_errmsg(store->connection), doing, error);
 }
 
 static bool run(struct store *store, const char *sql, const char *doing, struct error *error)
@@ -434,6 +439,14 @@ void store_rollback(struct store *store)
     if (!sqlite3_get_autocommit(store->connection))
         sqlite3_step(store->rollback);
     sqlite3_reset(store->rollback);
+}
+
+/* What a COMMIT that fails has done is not known, so what mostly makes it fail is met before it: COMMIT itself then
+ * only writes one frame, and syncs. */
+bool store_flush(struct store *store, struct error *error)
+{
+    int result = sqlite3_db_cacheflush(store->connection);
+    return result == SQLITE_OK || failed_so(store, result & 0xff, sqlite3_errstr(result), "writing", error);
 }
 
 bool store_commit(struct store *store, struct error *error)

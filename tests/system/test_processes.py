@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import sqlite3
@@ -178,6 +179,32 @@ class Processes(sheaf.Case):
         subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)
         self.assertTrue(self.insert(rows[-1], data=data)[0]["ok"])
         self.assertLessEqual(accepted, {r[0] for r in sheaf.rows(data, "users")})
+
+    def test_no_room_is_told_at_once_and_by_a_shard_that_lives(self):
+        # a limit on the size of files: like a full disk, and needs no mount
+        for count, bytes in ((100_000, 60), (12, 150_000)):
+            data = f"{self.data}{count}"
+            process = sheaf.start("insert", "--data", data, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+            answers = []
+            rows = [USER | {"id": n, "email": f"u{n}@a.b", "name": "n" * bytes} for n in range(1, count + 1)]
+            begun = time.monotonic()
+            if count > 100:
+                out, err = process.communicate("".join(json.dumps(r) + "\n" for r in rows).encode())
+                answers = [json.loads(line) for line in out.splitlines()]
+            else:  # one by one
+                for row in rows:
+                    process.stdin.write(json.dumps(row).encode() + b"\n")
+                    process.stdin.flush()
+                    answers.append(json.loads(process.stdout.readline()))
+                _, err = process.communicate()
+            self.assertLess(time.monotonic() - begun, 20)
+            self.assertEqual(process.returncode, 3, err)
+            self.assertNotIn(b"exited", err)
+            self.assertEqual({a["error"]["code"] for a in answers if not a["ok"]}, {"io"})
+            accepted = {a["line"] for a in answers if a["ok"]}
+            self.assertTrue(0 < len(accepted) < count)
+            self.assertTrue(self.insert(rows[-1], data=data)[0]["ok"])
+            self.assertEqual(accepted | {count}, {r[0] for r in sheaf.rows(data, "users")})
 
     def test_readable_by_nobody_else(self):
         self.insert(USER)

@@ -343,7 +343,7 @@ const char *shard_apply(struct shard *shard, uint64_t number)
 const char *shard_commit(struct shard *shard)
 {
     uint64_t commit_ns;
-    if (!batch_commit(shard->batch, &commit_ns, &shard->error))
+    if (batch_commit(shard->batch, &commit_ns, &shard->error) != COMMIT_DONE)
         fail_msg("%s", shard->error.text);
     return shard->text;
 }

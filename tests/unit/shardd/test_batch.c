@@ -2,8 +2,10 @@
 #include "clock.h"
 #include "shard.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define says assert_string_equal
 
@@ -393,6 +395,70 @@ static void a_wal_beyond_its_limit_refuses_writes_until_the_reader_is_gone(void 
     assert_int_equal(store_last_batch(s->store), n);
 }
 
+static uint64_t wal_bytes_of(const struct shard *s)
+{
+    uint64_t file_bytes, wal_bytes;
+    store_sizes(s->store, &file_bytes, &wal_bytes);
+    return wal_bytes;
+}
+
+/* A limit on the size of files stands in for a disk that is full. */
+static enum batch_committed commit_within(struct shard *s, uint64_t bytes_max)
+{
+    struct rlimit before, limit;
+    uint64_t commit_ns;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){bytes_max, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    enum batch_committed committed = batch_commit(s->batch, &commit_ns, &s->error);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    return committed;
+}
+
+static void no_room_for_a_batch_is_told_before_its_commit(void **state)
+{
+    struct shard *s = *state;
+    signal(SIGXFSZ, SIG_IGN);
+    shard_insert(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_write(s, 1);
+    shard_insert(s, PEOPLE, "2|'Bo|NULL|-");
+    says(shard_apply(s, 2), "applied");
+    assert_int_equal(commit_within(s, wal_bytes_of(s)), COMMIT_NOT_BEGUN);
+    assert_int_equal(s->error.code, ERROR_IO);
+    batch_abandon(s->batch);
+    assert_int_equal(store_last_batch(s->store), 1);
+    says(shard_apply_again(s), "applied"); /* it serves on, and the number is free */
+    shard_commit(s);
+    assert_int_equal(store_last_batch(s->store), 2);
+    says(shard_sql(s, "SELECT count(*) FROM people"), "2");
+}
+
+/* A frame more each time: all but the last one are written before. */
+static void only_the_last_frame_of_a_batch_can_miss_its_room_at_the_commit(void **state)
+{
+    struct shard *s = *state;
+    enum batch_committed committed = COMMIT_NOT_BEGUN;
+    uint64_t frame = 4096 + 24, frames = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    shard_insert(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_write(s, 1);
+    uint64_t from = wal_bytes_of(s);
+    shard_insert(s, PEOPLE, "2|'Bo|'bo@x.org|-");
+    says(shard_apply(s, 2), "applied");
+    for (; (committed = commit_within(s, from + frames * frame)) == COMMIT_NOT_BEGUN; frames++) {
+        batch_abandon(s->batch);
+        says(shard_apply_again(s), "applied");
+    }
+    assert_int_equal(committed, COMMIT_UNKNOWN);
+    assert_true(frames >= 2);
+    shard_close(s); /* as the process would */
+    shard_start(s, 2);
+    assert_int_equal(store_last_batch(s->store), 1);
+    says(shard_apply_again(s), "applied");
+    assert_int_equal(commit_within(s, wal_bytes_of(s) + (frames + 1) * frame), COMMIT_DONE);
+    assert_int_equal(store_last_batch(s->store), 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, shard_setup, shard_teardown)
@@ -417,6 +483,8 @@ int main(void)
         TEST(answers_are_kept_for_as_many_batches_as_may_be_in_flight_and_no_more),
         TEST(a_probe_says_what_each_row_would_meet_alone_and_changes_nothing),
         TEST(a_wal_beyond_its_limit_refuses_writes_until_the_reader_is_gone),
+        TEST(no_room_for_a_batch_is_told_before_its_commit),
+        TEST(only_the_last_frame_of_a_batch_can_miss_its_room_at_the_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
