@@ -16,9 +16,11 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import urllib.parse
 
@@ -130,6 +132,15 @@ class Client:
             after = page.json["next"]
             if after is None:
                 return rows
+
+    def empty(self, **key_columns):
+        """Deletes every row of tables, given by name with their keys' columns, children first."""
+        for table, columns in key_columns.items():
+            rows = self.pages(path(table), limit=1000)
+            answer = self.batch(*({"op": "delete", "table": table, "key": {c: row[c] for c in columns}} for row in rows),
+                                atomic=False)
+            if answer.json["refused"]:
+                raise AssertionError(f"{table} cannot be emptied: {answer}")
 
     def close(self):
         self.connection.close()
@@ -279,3 +290,38 @@ class Case(sheaf.Case):
         for name, value in more.items():
             self.assertEqual(body["op"] if name == "op" else body["error"][name], value, str(answer))
         return body["error"]
+
+
+class Shared(Case):
+    """Tests that share one server over SCHEMA with CONFIG, `self.s`: quick. Each begins with the tables of KEYS
+    (children first, the columns of their keys) empty; what it does to others it sees to itself."""
+
+    SCHEMA = CONFIG = ""
+    KEYS = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.home = tempfile.mkdtemp(prefix="sheaf-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.home, ignore_errors=True)
+        args = []
+        for option, name, text in (("--schema", "schema.sql", cls.SCHEMA), ("--config", "sheaf.conf", cls.CONFIG)):
+            args += [option, os.path.join(cls.home, name)]
+            with open(args[-1], "w", encoding="utf-8") as file:
+                file.write(text)
+        cls.s = Server(os.path.join(cls.home, "data"), *args)
+        cls.addClassCleanup(cls.end)
+
+    @classmethod
+    def end(cls):
+        status = cls.s.stop()
+        left = sheaf.shardds_of(cls.s.data)
+        if status != 0 or left:
+            raise AssertionError(f"exit {status}, shards left: {left}\n{cls.s.said}")
+
+    def setUp(self):
+        super().setUp()
+        self.data = self.s.data
+        self.s.empty(**self.KEYS)
+
+    def no_shard_is_left(self):
+        """They are still at work; the server's end is the end of them."""
