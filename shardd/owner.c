@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -170,14 +171,26 @@ static bool write_pid(int descriptor)
     return ftruncate(descriptor, 0) == 0 && pwrite(descriptor, text, (size_t)len, 0) == len;
 }
 
+/* Opens and locks it; again when its holder took it away meanwhile (owner_undo). */
+static int open_locked(const char *path, int64_t wait_ms, int *ret_result)
+{
+    for (;;) {
+        struct stat status;
+        int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        *ret_result = descriptor >= 0 ? lock_within(descriptor, wait_ms) : errno;
+        if (descriptor < 0 || *ret_result != 0 || fstat(descriptor, &status) != 0 || status.st_nlink > 0)
+            return descriptor;
+        close(descriptor);
+    }
+}
+
 int owner_lock(const char *path, int64_t wait_ms, struct error *error)
 {
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int result, descriptor = open_locked(path, wait_ms, &result);
     if (descriptor < 0) {
-        error_set(error, ERROR_IO, "%s: %s", path, strerror(errno));
+        error_set(error, ERROR_IO, "%s: %s", path, strerror(result));
         return -1;
     }
-    int result = lock_within(descriptor, wait_ms);
     if (result == 0 && write_pid(descriptor))
         return descriptor;
     if (result == 0) {
@@ -198,4 +211,11 @@ void owner_unlock(int descriptor)
 {
     if (descriptor >= 0)
         close(descriptor);
+}
+
+void owner_undo(int descriptor, const char *path)
+{
+    if (descriptor >= 0)
+        unlink(path);
+    owner_unlock(descriptor);
 }

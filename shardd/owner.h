@@ -24,5 +24,7 @@ bool owner_register_vfs(struct error *error);
  * Gives the descriptor; -1: ERROR_UNAVAILABLE names the pid that holds it, ERROR_IO that it cannot be made. */
 int owner_lock(const char *path, int64_t wait_ms, struct error *error);
 void owner_unlock(int descriptor);
+/* The same, and takes the lock file away. */
+void owner_undo(int descriptor, const char *path);
 
 #endif

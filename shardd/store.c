@@ -19,7 +19,10 @@ struct store {
     char *database;
     char *path;
     char *wal_path;
+    char *lock_path;
     int lock;
+    bool made;   /* by this store_open: the file was not there */
+    bool opened; /* and nobody else can write it */
     sqlite3 *connection;
     sqlite3_stmt *begin, *commit, *rollback, *mark, *forget_marks, *marked;
     struct schema *schema;
@@ -103,11 +106,10 @@ static bool name_files(struct store *store, struct error *error)
 
 static bool take_lock_file(struct store *store, struct error *error)
 {
-    char *lock_path = NULL;
-    if (asprintf(&lock_path, "%s.lock", store->path) < 0)
+    if (asprintf(&store->lock_path, "%s.lock", store->path) < 0)
         return error_set(error, ERROR_INTERNAL, "out of memory");
-    store->lock = owner_lock(lock_path, store->options.lock_file_ms, error);
-    free(lock_path);
+    store->lock = owner_lock(store->lock_path, store->options.lock_file_ms, error);
+    store->made = store->lock >= 0 && access(store->path, F_OK) != 0 && errno == ENOENT;
     return store->lock >= 0 || error_prefix(error, "database %s: ", store->database);
 }
 
@@ -239,7 +241,28 @@ struct store *store_open(const struct store_options *options, struct error *erro
         store_close(store);
         return NULL;
     }
+    store->opened = true;
     return store;
+}
+
+/* It was made here, nobody has claimed it, and nothing is in it. */
+static bool is_for_nothing(struct store *store)
+{
+    bool fresh = false;
+    struct error error;
+    return store->made && store->opened && !store->schema && judge_file(store, &fresh, &error) && fresh;
+}
+
+/* While nobody else can write; SQLite leaves alone what belongs to a file that is gone. */
+static void unlink_files(const struct store *store)
+{
+    static const char *const endings[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        char *path = NULL;
+        if (asprintf(&path, "%s%s", store->path, endings[i]) >= 0)
+            unlink(path);
+        free(path);
+    }
 }
 
 void store_close(struct store *store)
@@ -250,13 +273,20 @@ void store_close(struct store *store)
                                         store->mark,  store->forget_marks, store->marked};
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
         sqlite3_finalize(statements[i]);
+    bool undone = is_for_nothing(store);
+    if (undone)
+        unlink_files(store);
     sqlite3_close(store->connection);
-    owner_unlock(store->lock);
+    if (undone)
+        owner_undo(store->lock, store->lock_path);
+    else
+        owner_unlock(store->lock);
     schema_free(store->schema);
     file_meta_release(&store->meta);
     free(store->database);
     free(store->path);
     free(store->wal_path);
+    free(store->lock_path);
     free(store);
 }
 

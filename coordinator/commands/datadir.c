@@ -28,6 +28,7 @@ struct datadir {
     char *path;
     int fd;
     int lock_fd;
+    bool made, made_lock; /* by this datadir_open */
 };
 
 static bool failed(struct error *error, const char *path, const char *name, const char *what)
@@ -67,6 +68,7 @@ static bool make(struct datadir *datadir, struct error *error)
     bool made = mkdir(datadir->path, 0700) == 0;
     if (!made && errno != EEXIST)
         return failed(error, datadir->path, NULL, "the data directory cannot be made");
+    datadir->made = made;
     return enter(datadir, error) && (!made || sync_parent(datadir->path, error));
 }
 
@@ -82,15 +84,37 @@ static bool held_by_another(const struct datadir *datadir, struct error *error)
     return error_set(error, ERROR_UNAVAILABLE, "%s: the data directory is in use by another process", datadir->path);
 }
 
+static int open_lock(struct datadir *datadir)
+{
+    const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(datadir->fd, LOCK_NAME, flags | O_CREAT | O_EXCL, 0600);
+    datadir->made_lock = fd >= 0;
+    return fd >= 0 || errno != EEXIST ? fd : openat(datadir->fd, LOCK_NAME, flags | O_CREAT, 0600);
+}
+
+/* Whoever undid its start took its lock file with it: it may be the one that was opened here. */
+static bool is_gone(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && status.st_nlink == 0;
+}
+
 static bool lock(struct datadir *datadir, struct error *error)
 {
     char pid[32];
-    datadir->lock_fd = openat(datadir->fd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (datadir->lock_fd < 0)
-        return failed(error, datadir->path, LOCK_NAME, "cannot be opened for writing");
-    if (flock(datadir->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return errno == EWOULDBLOCK ? held_by_another(datadir, error)
-                                    : failed(error, datadir->path, LOCK_NAME, "cannot be locked");
+    for (bool gone = true; gone;) {
+        datadir->lock_fd = open_lock(datadir);
+        if (datadir->lock_fd < 0)
+            return failed(error, datadir->path, LOCK_NAME, "cannot be opened for writing");
+        if (flock(datadir->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+            datadir->made_lock = false;
+            return errno == EWOULDBLOCK ? held_by_another(datadir, error)
+                                        : failed(error, datadir->path, LOCK_NAME, "cannot be locked");
+        }
+        gone = is_gone(datadir->lock_fd);
+        if (gone)
+            close(datadir->lock_fd);
+    }
     int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     if (ftruncate(datadir->lock_fd, 0) < 0 || pwrite(datadir->lock_fd, pid, (size_t)len, 0) != len)
         return failed(error, datadir->path, LOCK_NAME, "cannot be written");
@@ -114,7 +138,7 @@ struct datadir *datadir_open(const char *path, struct error *error)
     struct datadir *datadir = new_datadir(path, error);
     if (datadir && make(datadir, error) && lock(datadir, error))
         return datadir;
-    datadir_close(datadir);
+    datadir_undo(datadir);
     return NULL;
 }
 
@@ -137,6 +161,15 @@ void datadir_close(struct datadir *datadir)
         close(datadir->fd);
     free(datadir->path);
     free(datadir);
+}
+
+void datadir_undo(struct datadir *datadir)
+{
+    if (datadir && datadir->made_lock)
+        unlinkat(datadir->fd, LOCK_NAME, 0);
+    if (datadir && datadir->made)
+        rmdir(datadir->path);
+    datadir_close(datadir);
 }
 
 const char *datadir_path(const struct datadir *datadir)
@@ -312,6 +345,11 @@ bool cluster_write(const struct datadir *datadir, const struct cluster *cluster,
         fine = replace(datadir, &bytes, error);
     buffer_release(&bytes);
     return fine;
+}
+
+void cluster_remove(const struct datadir *datadir)
+{
+    unlinkat(datadir->fd, CLUSTER_NAME, 0);
 }
 
 void cluster_release(struct cluster *cluster)

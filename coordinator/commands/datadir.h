@@ -24,6 +24,9 @@ struct datadir *datadir_open(const char *path, struct error *error);
 struct datadir *datadir_look(const char *path, struct error *error);
 /* Unlocks. The directory and the lock file stay. NULL is fine. */
 void datadir_close(struct datadir *datadir);
+/* The same for a command that came to nothing: what datadir_open has made goes, the directory if nothing else is in it.
+ */
+void datadir_undo(struct datadir *datadir);
 
 const char *datadir_path(const struct datadir *datadir);
 
@@ -47,6 +50,8 @@ bool cluster_read(const struct datadir *datadir, struct cluster *ret_cluster, st
 
 /* Durably, in one step: a crash leaves the old note or the new one. */
 bool cluster_write(const struct datadir *datadir, const struct cluster *cluster, struct error *error);
+/* Takes the note away: of an id that nobody has heard. */
+void cluster_remove(const struct datadir *datadir);
 
 void cluster_release(struct cluster *cluster);
 

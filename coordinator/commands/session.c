@@ -215,6 +215,7 @@ static void log_engine(void *context, int level, database_id database, const cha
 
 static bool start_engine(struct session *session, const struct options *options, struct error *error)
 {
+    bool unheard = false;
     const struct engine_options engine = {.schema = session->schema,
                                           .limits = session->config.limits,
                                           .data = session->data,
@@ -222,6 +223,7 @@ static bool start_engine(struct session *session, const struct options *options,
                                           .cluster = session->stored.id,
                                           .first_use = !session->stored.schema,
                                           .patient = !session->serves,
+                                          .ret_unheard = &unheard,
                                           .log_format = options->log_format,
                                           .log_level = options->log_level,
                                           .log = log_engine,
@@ -229,6 +231,9 @@ static bool start_engine(struct session *session, const struct options *options,
     session->engine = engine_start(&engine, error);
     if (session->engine)
         return true;
+    session->begun = session->found || !unheard;
+    if (!session->begun)
+        cluster_remove(session->datadir);
     if (error->code != ERROR_INTERNAL) /* whatever is wrong with it, this database cannot be used now */
         error->code = ERROR_UNAVAILABLE;
     return false;
@@ -298,6 +303,8 @@ bool session_open(struct session *session, const struct options *options, struct
 
 bool session_start(struct session *session, const struct options *options, struct error *error)
 {
+    session->found = session->stored.id[0] != '\0';
+    session->begun = true;
     return identify(session, error) && start_engine(session, options, error) && claim(session, error);
 }
 
@@ -310,7 +317,10 @@ void session_stop(struct session *session)
 void session_close(struct session *session)
 {
     session_stop(session);
-    datadir_close(session->datadir);
+    if (session->begun)
+        datadir_close(session->datadir);
+    else
+        datadir_undo(session->datadir);
     cluster_release(&session->stored);
     free(session->addresses);
     schema_free(session->schema);

@@ -10,7 +10,8 @@
  *   from the stored one, in a statement or in the placement, is refused with the difference (ERROR_PARSE)
  * session_start: the engine, all shards running and recovered; after the first success the note claims the schema. What
  * a verb can refuse without its databases it refuses before: a mistaken command must not bind a new directory to a
- * schema.
+ * schema. When it ends before session_start, or no shard was told of the cluster, session_close leaves nothing in the
+ * directory that was not there before.
  * Errors: options_status_of gives the exit status (a schema or configuration that cannot be read is ERROR_PARSE, a data
  * directory ERROR_IO). A failed session_open leaves nothing to close; after a failed session_start nothing runs, and
  * session_close is still to be called.
@@ -35,6 +36,8 @@ struct session {
     struct cluster stored; /* the note as it was found; its id is the cluster's */
     struct datadir *datadir;
     const char **addresses; /* per database; NULL: local */
+    bool found;             /* there was a note */
+    bool begun;             /* what is in the directory stays there */
     bool serves;            /* set before session_start: users wait for each answer (engine_options.patient is not) */
 };
 

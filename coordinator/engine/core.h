@@ -45,6 +45,7 @@ struct engine {
     uint64_t now_ns;      /* of the present round of the loop */
     uint64_t requests;    /* counted up: each ask's number */
     uint64_t transactions_begun;
+    bool claimed;       /* some shard may have been told the cluster's id */
     bool serving;       /* recovery is over */
     bool stopping;      /* nothing new comes */
     bool peers_changed; /* one was lost or is back: who waits for that is looked at now */

@@ -478,6 +478,8 @@ struct engine *engine_start(const struct engine_options *options, struct error *
     engine->coordinator >>= 1; /* SQLite's integers are signed */
     if (ok && make_parts(engine, error) && open_links(engine, options, error) && start_thread(engine, error))
         return engine;
+    if (options->ret_unheard)
+        *options->ret_unheard = !engine->claimed;
     engine_free(engine);
     return NULL;
 }

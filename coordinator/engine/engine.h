@@ -116,9 +116,10 @@ struct engine_options {
     const char *const *addresses; /* per database, NULL: local */
     const char *cluster;          /* the data directory's cluster id, never empty */
     bool first_use;               /* files may be created; else a missing one is an error that names the database */
-    bool patient; /* what waits for a shard that is away, or for a lock, does so for answer_ms: for who has nobody
-                     waiting for each answer. Else away_ms and lock_ms say how long (limits.h): a server refuses soon,
-                     and its users try again */
+    bool patient;      /* what waits for a shard that is away, or for a lock, does so for answer_ms: for who has nobody
+                          waiting for each answer. Else away_ms and lock_ms say how long (limits.h): a server refuses soon,
+                          and its users try again */
+    bool *ret_unheard; /* after a failed start: set when no shard was told the cluster's id. May be NULL */
     const char *log_format;
     const char *log_level;
     void (*log)(void *context, int level, database_id database,

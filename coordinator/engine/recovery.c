@@ -189,6 +189,7 @@ static void claim(struct recovery *recovery)
             highest = said->epoch;
     }
     engine->epoch = highest + 1;
+    engine->claimed = true;
     for (database_id d = 0; d < engine->schema->database_count; d++)
         peer_hello(&engine->peers[d], true, claimed);
 }

@@ -321,6 +321,30 @@ class Alone(sheaf.Case):
         result = self.ran("insert", "--data", self.data, "--config", config, status=3)
         self.assertRegex(result.stderr, "^coordinator insert: database users: .*database products\n$")
 
+    def test_a_refused_address_leaves_nothing_behind(self):
+        port = self.port()
+        elsewhere = self.path("elsewhere")
+        os.makedirs(elsewhere, mode=0o700)
+        shard = subprocess.Popen([sheaf.SHARDD, "--database", "products", "--data", elsewhere, "--listen",
+                                  f"tcp://127.0.0.1:{port}"], stderr=subprocess.PIPE, env=sheaf.environment())
+        self.addCleanup(lambda: (shard.kill(), shard.wait(), shard.stderr.close()))
+        self.assertIn(b"ready", shard.stderr.readline())
+        users = self.path("users.csv", "id,name,email\n")
+        for address, status in ((f"tcp://127.0.0.1:{port}", 3), (f"tcp://127.0.0.1:{self.port()}", 3), ("tcp://10.0.0.1:7401", 2)):
+            config = self.path("sheaf.conf", f"[database users]\naddress = {address}\n")
+            for verb in (("insert",), ("load", f"users={users}"), ("demo",)):
+                self.ran(*verb, "--data", self.data, "--config", config, status=status)
+                self.assertFalse(os.path.exists(self.data), (address, verb))
+        self.ran("load", "--data", self.data, f"cats={users}", status=2)
+        self.assertFalse(os.path.exists(self.data))
+        os.makedirs(self.data)
+        kept = self.path("data/kept", "")
+        self.ran("insert", "--data", self.data, "--config", config, status=2)
+        self.assertEqual(os.listdir(self.data), [os.path.basename(kept)])
+        shard.terminate()
+        self.assertEqual(shard.wait(20), 0)
+        self.assertEqual(os.listdir(elsewhere), [])  # nobody has claimed it
+
     def test_plain_tcp_only_on_loopback(self):
         for address in ("tcp://0.0.0.0:7777", "tcp://192.0.2.1:7777", "http://127.0.0.1:1", "tcp://127.0.0.1", "tcp://127.0.0.1:0",
                         "tcp://127.0.0.1:65536", "tcp://127.0.0.1:x", "tcp://localhost:"):

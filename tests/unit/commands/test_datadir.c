@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +57,50 @@ static void a_new_directory_is_private(void **state)
     assert_string_equal(datadir_path(datadir), data);
     datadir_close(datadir);
     datadir_close(opened()); /* and serves again */
+}
+
+static bool is_there(const char *name)
+{
+    char path[192];
+    snprintf(path, sizeof path, "%s/%s", data, name);
+    return access(path, F_OK) == 0;
+}
+
+static void what_came_to_nothing_leaves_nothing(void **state)
+{
+    (void)state;
+    datadir_undo(opened());
+    assert_false(is_there("."));
+    struct datadir *datadir = opened();
+    put_file("kept", "x", 1);
+    datadir_undo(datadir); /* the directory is somebody's now */
+    assert_true(is_there("kept"));
+    assert_false(is_there("sheaf.lock"));
+    datadir_close(opened());
+    datadir_undo(opened());
+    assert_true(is_there("sheaf.lock")); /* it was there before */
+}
+
+/* Stands in for the system's: between opening a lock file and locking it, its holder ends and takes it away. */
+static bool taken_away;
+
+int flock(int fd, int operation)
+{
+    char path[192];
+    snprintf(path, sizeof path, "%s/sheaf.lock", data);
+    if (taken_away)
+        unlink(path);
+    taken_away = false;
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+static void a_lock_that_was_taken_away_is_none(void **state)
+{
+    (void)state;
+    taken_away = true;
+    struct datadir *datadir = opened();
+    assert_true(is_there("sheaf.lock")); /* else another could hold one, too */
+    datadir_close(datadir);
 }
 
 static void the_parent_must_exist(void **state)
@@ -251,6 +296,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
     const struct CMUnitTest tests[] = {
         TEST(a_new_directory_is_private),
+        TEST(what_came_to_nothing_leaves_nothing),
+        TEST(a_lock_that_was_taken_away_is_none),
         TEST(the_parent_must_exist),
         TEST(a_file_is_no_directory),
         TEST(a_second_user_is_told_the_first_ones_pid),

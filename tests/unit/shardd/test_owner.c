@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -232,6 +233,27 @@ static void a_starter_waits_for_its_predecessor_and_not_for_ever(void **state)
     end_other(&other, SIGKILL);
 }
 
+/* Stands in for the system's: between opening a lock file and locking it, its holder ends and takes it away. */
+static const char *taken_away;
+
+int flock(int fd, int operation)
+{
+    if (taken_away)
+        unlink(taken_away);
+    taken_away = NULL;
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+static void a_lock_file_that_was_taken_away_locks_nothing(void **state)
+{
+    struct shard *s = *state;
+    char path[256];
+    snprintf(path, sizeof path, "%s", shard_path(s, "town.db.lock"));
+    taken_away = path;
+    assert_true(shard_open(s));
+    assert_int_equal(access(path, F_OK), 0); /* else another could hold one, too */
+}
+
 static void a_foreign_writer_is_waited_for_and_named(void **state)
 {
     struct shard *s = *state;
@@ -287,6 +309,7 @@ int main(void)
         TEST(all_is_normal_after_a_kill),
         TEST(a_second_shardd_is_told_who_holds_the_file),
         TEST(a_starter_waits_for_its_predecessor_and_not_for_ever),
+        TEST(a_lock_file_that_was_taken_away_locks_nothing),
         TEST(a_foreign_writer_is_waited_for_and_named),
         TEST(a_lock_file_that_cannot_be_made_is_an_error),
     };

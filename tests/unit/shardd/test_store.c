@@ -148,6 +148,35 @@ static struct buffer file_bytes(const char *path)
     return bytes;
 }
 
+static bool is_there(struct shard *s, const char *name)
+{
+    return access(shard_path(s, name), F_OK) == 0;
+}
+
+static void a_file_that_nobody_claims_goes_with_who_made_it(void **state)
+{
+    struct shard *s = *state;
+    assert_true(shard_open(s));
+    assert_true(is_there(s, "town.db") && is_there(s, "town.db.lock"));
+    shard_close(s);
+    assert_false(is_there(s, "town.db") || is_there(s, "town.db-wal") || is_there(s, "town.db-shm") ||
+                 is_there(s, "town.db.lock"));
+    assert_true(shard_open(s));
+    assert_true(shard_claim(s, 1, SHARD_COORDINATOR));
+    shard_close(s);
+    assert_true(is_there(s, "town.db") && is_there(s, "town.db.lock"));
+}
+
+/* An empty file, too: somebody made it. */
+static void a_file_that_was_there_stays(void **state)
+{
+    struct shard *s = *state;
+    fclose(fopen(shard_path(s, "town.db"), "w"));
+    assert_true(shard_open(s));
+    shard_close(s);
+    assert_true(is_there(s, "town.db"));
+}
+
 static void a_file_that_is_not_ours_is_refused_and_left_as_it_is(void **state)
 {
     struct shard *s = *state;
@@ -280,6 +309,8 @@ int main(void)
         TEST(an_epoch_is_in_the_file_before_the_claim_is_answered),
         TEST(a_claim_for_another_database_cluster_schema_or_placement_is_refused),
         TEST(a_fresh_file_is_left_fresh_by_a_claim_that_fails),
+        TEST(a_file_that_nobody_claims_goes_with_who_made_it),
+        TEST(a_file_that_was_there_stays),
         TEST(a_file_that_is_not_ours_is_refused_and_left_as_it_is),
         TEST(another_programs_wal_is_not_folded_into_its_file),
         TEST(a_file_of_another_database_or_with_damaged_tables_is_refused),
