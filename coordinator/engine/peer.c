@@ -66,9 +66,10 @@ static void send(struct peer *peer, struct ask *ask)
                                  .request = ask->request};
     buffer_clear(&engine->head);
     ask->generation = peer->generation;
+    /* what cannot be sent is lost like what was sent: all of it is sent again when the connection is back */
     if (wire_put_request(&engine->head, &header) && buffer_put(&engine->head, ask->head, ask->head_len))
-        links_send(engine->links, peer->database, peer->generation, engine->head.bytes, engine->head.len,
-                   ask->body.bytes, ask->body.len);
+        (void)links_send(engine->links, peer->database, peer->generation, engine->head.bytes, engine->head.len,
+                         ask->body.bytes, ask->body.len);
     else
         panic("out of memory for the head of a message");
 }

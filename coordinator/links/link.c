@@ -314,15 +314,15 @@ void link_free(struct link *link)
 
 /* ---- sending ---- */
 
+static const char no_memory[] = "out of memory for a message";
+
 /* Takes the message over, also when it returns false. */
 static bool post(struct link *link, nng_msg *message, bool ping)
 {
     pthread_mutex_lock(&link->lock);
-    bool taken = link->state == LINK_OPEN, start = taken && !link->sending;
-    if (start)
-        link->sending = true;
-    else
-        taken = taken && outbox_put(&link->outbox, message);
+    bool open = link->state == LINK_OPEN, start = open && !link->sending;
+    bool taken = start || (open && outbox_put(&link->outbox, message));
+    link->sending |= start;
     if (taken && !ping && link->unanswered++ == 0)
         link->moved_ns = clock_monotonic_ns(); /* until now the counter had nothing to move for */
     pthread_mutex_unlock(&link->lock);
@@ -331,21 +331,22 @@ static bool post(struct link *link, nng_msg *message, bool ping)
         nng_send_aio(link->socket, link->send);
     } else if (!taken) {
         nng_msg_free(message);
+        if (open && !ping)
+            break_with(link, no_memory, NULL);
     }
     return taken;
 }
 
 bool link_send(struct link *link, const void *head, size_t head_len, const void *body, size_t body_len)
 {
-    nng_msg *message;
-    if (nng_msg_alloc(&message, 0))
-        return false;
-    if (nng_msg_reserve(message, head_len + body_len) || (head_len && nng_msg_append(message, head, head_len)) ||
-        (body_len && nng_msg_append(message, body, body_len))) {
-        nng_msg_free(message);
-        return false;
-    }
-    return post(link, message, false);
+    nng_msg *message = NULL;
+    if (nng_msg_alloc(&message, 0) == 0 && nng_msg_reserve(message, head_len + body_len) == 0 &&
+        (!head_len || nng_msg_append(message, head, head_len) == 0) &&
+        (!body_len || nng_msg_append(message, body, body_len) == 0))
+        return post(link, message, false);
+    nng_msg_free(message);
+    break_with(link, no_memory, NULL);
+    return false;
 }
 
 void link_ping(struct link *link, uint64_t now_ns)

@@ -40,7 +40,8 @@ enum link_state link_state(struct link *link, struct error *ret_why);
 /* From now on messages are delivered. */
 void link_receive(struct link *link);
 
-/* False when the link is not open or memory is out. Never blocks. */
+/* False when the link is not open, or is broken now: without memory for the message, what is behind it may not be sent
+ * either. Never blocks. */
 bool link_send(struct link *link, const void *head, size_t head_len, const void *body, size_t body_len);
 
 /* Sends a ping unless the last one is still unanswered. */

@@ -66,7 +66,7 @@ bool links_address_valid(const char *address, const char *database, struct error
 struct links *links_open(const struct links_options *options, struct error *error);
 
 /* Sends head and body as one message on that generation's connection. Copies. Never blocks; false when that generation
- * is over (no error: its LOST event is under way) or memory is out. Engine thread only. */
+ * is over, which a message that finds no memory ends: its LOST event is under way. Engine thread only. */
 bool links_send(struct links *links, database_id database, uint64_t generation, const void *head, size_t head_len,
                 const void *body, size_t body_len);
 

@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <nng/nng.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,6 +264,36 @@ static void a_killed_shard_is_lost_and_comes_back_with_a_new_generation(void **s
 }
 
 /* 10 ms, doubled each time, at most 5 s: the last two wait as long as each other, and are waited for. */
+static atomic_bool no_memory;
+
+/* In place of nng's (linked with --wrap). */
+int __real_nng_msg_alloc(nng_msg **message, size_t len);
+int __wrap_nng_msg_alloc(nng_msg **message, size_t len);
+int __wrap_nng_msg_alloc(nng_msg **message, size_t len)
+{
+    return no_memory ? NNG_ENOMEM : __real_nng_msg_alloc(message, len);
+}
+
+/* A message that was not sent would be waited for in vain: all that is unanswered has to be sent again. */
+static void a_connection_that_has_no_memory_for_a_message_is_lost(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    struct links *links = opened(&bench);
+    struct link_event connected = expect(LINK_CONNECTED);
+    no_memory = true;
+    bool sent = send_text(links, &connected, "one");
+    no_memory = false;
+    assert_false(sent);
+    assert_false(send_text(links, &connected, "two")); /* which may not come before it */
+    struct link_event lost = expect(LINK_LOST);
+    expect_text(&lost, "out of memory");
+    connected = expect(LINK_CONNECTED);
+    assert_true(send_text(links, &connected, "one"));
+    expect_echo(&connected, "one");
+    links_close(links);
+}
+
 static void a_shard_that_cannot_start_is_tried_again_for_ever_and_ever_more_slowly(void **state)
 {
     (void)state;
@@ -665,6 +697,7 @@ int main(void)
         TEST(a_killed_shard_is_lost_and_comes_back_with_a_new_generation),
         TEST(a_shard_that_cannot_start_is_tried_again_for_ever_and_ever_more_slowly),
         TEST(an_exit_while_serving_tells_its_status),
+        TEST(a_connection_that_has_no_memory_for_a_message_is_lost),
         TEST(a_shard_that_answers_no_ping_is_killed),
         TEST(a_shard_whose_counter_stands_still_with_requests_is_killed),
         TEST(a_stopped_shard_is_killed),
