@@ -16,15 +16,16 @@
 
 #define WIDTH 80
 
-static const char about[] = "Verifies every database of a data directory and repairs nothing: that each file is\n"
-                            "there and whole (SQLite's integrity_check: pages, indexes and so unique keys, NOT\n"
-                            "NULL, CHECK, STRICT), belongs to this cluster and holds the stored schema, that\n"
-                            "every reference has its parent, over all files, and that no transaction was left\n"
-                            "over. The files are opened to be read only; no server is needed, and copies of the\n"
-                            "bare files do as well as the directory itself. Beside a running system each file\n"
-                            "is read as it is at one moment.\n"
+static const char about[] = "Verifies every database of a data directory and repairs nothing: that each file\n"
+                            "is there and whole (SQLite's integrity_check: pages, indexes and so unique keys,\n"
+                            "NOT NULL, CHECK, STRICT), belongs to this cluster and holds the stored schema,\n"
+                            "that every reference has its parent, over all files, and that no transaction was\n"
+                            "left over. The files are opened to be read only; no server is needed, and copies\n"
+                            "of the bare files do as well as the directory itself. Beside a running system\n"
+                            "each file is read as it is at one moment.\n"
                             "\nExit status: 0 nothing found; 1 something found; 2 usage, configuration, or a\n"
-                            "schema that cannot be used; 3 a file or the directory cannot be read; 4 internal.\n";
+                            "schema that cannot be used; 3 a file or the directory cannot be read; 4\n"
+                            "internal.\n";
 static const char examples[] = "  coordinator check --data /var/lib/sheaf\n";
 
 /* ---- figures ---- */

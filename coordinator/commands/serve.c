@@ -40,9 +40,9 @@ struct serve {
 
 static const struct options_own own[] = {
     [OWN_LISTEN] = {"listen", "HOST:PORT",
-                    "where to serve HTTP (default " LISTEN_STANDARD "); port 0:\nany that is free"},
+                    "where to serve HTTP (default " LISTEN_STANDARD "); port 0: any that is free"},
     [OWN_TOKEN_FILE] = {"token-file", "FILE",
-                        "a file of mode 0600 with the token that clients must show;\n"
+                        "a file of mode 0600 with the token that clients must show; "
                         "needed to listen on more than loopback"},
     [OWN_USER] = {"user", "NAME", "as root: become that user before anything is opened"},
 };

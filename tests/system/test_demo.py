@@ -28,6 +28,16 @@ class Demo(sheaf.Case):
             self.assertLessEqual(len(line), 80, line)
             self.assertNotIn("\x1b", line)
 
+    def test_help_fits_80_columns_too(self):
+        verbs = re.findall(r"^  (\w+) ", self.ran("--help").stdout, re.MULTILINE)
+        self.assertIn("demo", verbs)
+        for arguments in ([], *[[verb] for verb in verbs]):
+            text = self.ran(*arguments, "--help").stdout
+            for line in text.splitlines():
+                self.assertLessEqual(len(line), 80, line)
+            for line in text.partition("Options:")[2].partition("Examples:")[0].splitlines():
+                self.assertRegex(line, r"^(  --| {26}\S|$)")
+
     def test_its_default_directory(self):
         result = self.ran("demo", cwd=self.folder)
         self.assertEqual(len(sheaf.rows(self.path("sheaf-demo"), "users")), len(sheaf.rows(self.path("sheaf-demo"), "users")))
