@@ -179,6 +179,10 @@ static bool open_connection(struct store *store, struct error *error)
     umask(before);
     if (result != SQLITE_OK)
         return sqlite_failed(store, "opening", error);
+    /* SQLite then opens it to be read only, and makes a WAL that nobody may write either */
+    if (sqlite3_db_readonly(store->connection, "main") > 0)
+        return failed_so(store, SQLITE_READONLY, access(store->path, W_OK) != 0 ? strerror(errno) : "it is read-only",
+                         "opening for writing", error);
     /* until the file is known to be ours, closing it must not fold its WAL into it */
     sqlite3_db_config(store->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_extended_result_codes(store->connection, 1);

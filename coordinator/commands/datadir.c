@@ -63,13 +63,20 @@ static bool enter(struct datadir *datadir, struct error *error)
     return datadir->fd >= 0 || failed(error, datadir->path, NULL, "the data directory cannot be opened");
 }
 
+/* Said here, and not by the first shard that cannot make its WAL. */
+static bool is_writable(const struct datadir *datadir, struct error *error)
+{
+    return faccessat(datadir->fd, ".", W_OK | X_OK, AT_EACCESS) == 0 ||
+           failed(error, datadir->path, NULL, "the data directory cannot be written");
+}
+
 static bool make(struct datadir *datadir, struct error *error)
 {
     bool made = mkdir(datadir->path, 0700) == 0;
     if (!made && errno != EEXIST)
         return failed(error, datadir->path, NULL, "the data directory cannot be made");
     datadir->made = made;
-    return enter(datadir, error) && (!made || sync_parent(datadir->path, error));
+    return enter(datadir, error) && is_writable(datadir, error) && (!made || sync_parent(datadir->path, error));
 }
 
 /* The pid that the holder of the lock wrote; it may be writing it at this moment. */

@@ -125,6 +125,28 @@ class Processes(sheaf.Case):
         result = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3)
         self.assertIn("users", result.stderr)
 
+    def test_what_may_not_be_written_is_named_and_left_as_it_is(self):
+        self.insert(USER)
+        nobody = {}
+        if os.geteuid() == 0:  # whom no mode stops
+            for path in (self.folder, self.data, *(os.path.join(self.data, name) for name in os.listdir(self.data))):
+                os.chown(path, 65534, 65534)
+            nobody = {"preexec_fn": lambda: (os.setgroups([]), os.setgid(65534), os.setuid(65534))}
+            if subprocess.run(["test", "-x", sheaf.COORDINATOR, "-a", "-x", sheaf.SHARDD], **nobody).returncode:
+                self.skipTest("the programs are where nobody may go")
+        users = sheaf.database(self.data, "users")
+        names = sorted(os.listdir(self.data))
+        for path, mode, word in ((users, 0o400, "users.db: "), (users, 0, "users.db: "), (self.data, 0o500, "data: ")):
+            before = os.stat(path).st_mode
+            os.chmod(path, mode)
+            result = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3, **nobody)
+            self.assertIn(word, result.stderr)
+            self.assertIn("Permission denied", result.stderr)
+            os.chmod(path, before)
+            self.assertEqual(sorted(os.listdir(self.data)), names)
+        again = self.ran("insert", "--data", self.data, input=json.dumps(USER), **nobody)
+        self.assertTrue(again.lines()[0]["already_there"])
+
     def test_a_foreign_writer_is_waited_for_and_then_named(self):
         self.insert(USER)
         other = sqlite3.connect(sheaf.database(self.data, "users"), isolation_level=None)
