@@ -30,7 +30,9 @@
     X(REQUEST_OPS_MAX, 100000u, "operations", "of one HTTP request")                                        \
     X(PAGE_ROWS_MAX, 1000u, "rows", "of one page of a table")                                               \
     X(PAGE_ROWS_STANDARD, 100u, "rows", "of a page when its `limit` is not given")                          \
-    X(HEAD_BYTES_MAX, 65536u, "bytes", "an HTTP request's line and headers")
+    X(HEAD_BYTES_MAX, 65536u, "bytes", "an HTTP request's line and headers")                                \
+    X(IDEMPOTENCY_KEY_BYTES_MAX, 255u, "bytes", "one Idempotency-Key")                                      \
+    X(KEPT_MS, 86400000u, "ms", "so long a key is known and its answers kept: 24 hours")
 
 #define LIMITS_SETTABLE(X)                                                                                            \
     X(batches_in_flight, 4, 1, 32, "batches", "per shard, sent and not yet answered")                                 \
@@ -54,7 +56,8 @@
     X(connections, 1000, 1, 100000, "connections", "open at once; a new one then ends the one idle longest")          \
     X(header_ms, 10000, 10, 3600000, "ms", "from a connection's beginning to the end of its first request's headers") \
     X(idle_ms, 60000, 10, 3600000, "ms", "from an answer to the end of the next request's headers")                   \
-    X(transfer_ms, 60000, 10, 3600000, "ms", "for a request's body to come, for an answer to be taken")
+    X(transfer_ms, 60000, 10, 3600000, "ms", "for a request's body to come, for an answer to be taken")               \
+    X(kept_keys, 1000000, 1, 1000000000, "answers", "kept by one shard for idempotency keys; beyond it busy")
 
 enum {
 #define X(name, number, unit, why) LIMIT_##name = (int)(number),

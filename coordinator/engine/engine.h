@@ -8,7 +8,20 @@
  *
  * Order of meaning: operations take effect as if one after the other in the order of engine_submit, and inside a
  * submission in the order of its ops: an op sees every earlier one (it waits for an earlier parent's commit) and no
- * later one. */
+ * later one. A submission with a key takes its place in that order when its key has been looked up.
+ *
+ * Keys (Idempotency-Key). A submission with a key (submission_set_key) that is submitted again, also after a restart of
+ * anything, has no second effect within LIMIT_KEPT_MS: its ops get the outcomes that the first one got (`replayed`),
+ * and only those that have none yet are run. With another body every op is refused with ERROR_KEY_REUSED.
+ *  - Outcomes are kept in the databases, each with its effect in one SQLite transaction: of an op on its own on its
+ *    table's database; of an atomic submission as one, on a database chosen by the key's hash, which takes part in the
+ *    transaction.
+ *  - Refusals are kept as well, before they are told, but those that are not final: ERROR_BUSY, UNAVAILABLE, UNKNOWN,
+ *    CONFLICT, IO, INTERNAL. Submitted again, such an op is run again, or what became of it is found out.
+ *  - An op that ends as ERROR_UNKNOWN keeps its key locked until its outcome is known: a retry waits for that, for
+ *    `answer_ms`, and is then ERROR_UNAVAILABLE.
+ *  - Of an atomic submission that was refused the first op with an error keeps it; a replay has no other.
+ *  - A database that keeps `kept_keys` outcomes refuses more with ERROR_BUSY, without effect. */
 #ifndef SHEAF_ENGINE_H
 #define SHEAF_ENGINE_H
 
@@ -70,7 +83,16 @@ struct op {
     struct op_bytes found;   /* READ: the row as it is stored, every column; */
     struct op_bytes new_key; /* UPDATE that changed the primary key: the key it has now, as stored; len 0 otherwise */
     struct error *error;     /* REFUSED: allocated, freed with the submission */
+    bool replayed;           /* the outcome of an earlier submission with the same key: nothing was done now */
     uint32_t slot;           /* the engine's own */
+};
+
+/* What makes a submission known again. */
+struct submission_key {
+    uint8_t bytes[ROW_TAG_BYTES + LIMIT_IDEMPOTENCY_KEY_BYTES_MAX]; /* a tag of the path, then the user's key */
+    uint16_t len;                                                   /* 0: none */
+    struct row_tag digest;                                          /* of all that has to be the same */
+    table_id table; /* of all ops, when the path names it; else SCHEMA_NONE */
 };
 
 /* Owned by the engine from engine_submit until `finished` is called, from the engine's thread: it must be short and
@@ -81,9 +103,10 @@ struct submission {
     uint32_t count;
     bool atomic; /* all or nothing, on any shards; references are checked at the end; when it fails every op is REFUSED
                     and those with an `error` of their own are the reason (at least one has) */
-    bool references_at_end; /* of rows on their own: whether one names itself is seen when it is there, as for a
-                               deferred reference, and not as an INSERT by itself does */
-    uint64_t parsed_ns;     /* when parsing began and took; for the metrics (clock_monotonic_ns); 0: not measured */
+    bool references_at_end;    /* of rows on their own: whether one names itself is seen when it is there, as for a
+                                  deferred reference, and not as an INSERT by itself does */
+    struct submission_key key; /* see above. Then without OP_READ and same_is_fine */
+    uint64_t parsed_ns;        /* when parsing began and took; for the metrics (clock_monotonic_ns); 0: not measured */
     uint64_t parse_took_ns;
     void (*finished)(struct submission *submission);
     void *context;
@@ -94,6 +117,13 @@ struct submission {
 /* Allocates a submission with room for `ops` operations (count 0). NULL: out of memory. */
 struct submission *submission_new(uint32_t ops);
 void submission_free(struct submission *submission); /* with its rows, ops and errors */
+
+/* Gives it a key: any bytes, at least one. A key belongs to its path: on another path it is another key. `how` is what
+ * has to be the same beside the body, the method and query for instance. `table` is the one that every op is of because
+ * the path names it; SCHEMA_NONE when the path names none. ERROR_PARSE: an empty key; ERROR_TOO_LARGE: more than
+ * LIMIT_IDEMPOTENCY_KEY_BYTES_MAX. */
+bool submission_set_key(struct submission *submission, const char *path, table_id table, const void *key,
+                        size_t key_len, const char *how, const void *body, size_t body_len, struct error *error);
 
 /* A question to one shard that changes nothing, as the wire has it: `ask` holds the request's body, `answer` gets the
  * answer's. */
