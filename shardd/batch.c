@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "batch.h"
 
+#include "answers.h"
 #include "change.h"
 #include "clock.h"
 #include "insert.h"
@@ -13,6 +14,7 @@ struct batch {
     struct store *store;
     struct insert *insert;
     struct change *change;
+    struct answers *answers;
     sqlite3_stmt *savepoint, *undo, *release;
     bool open;     /* a transaction is open: these batches are in it */
     uint64_t last; /* the highest number applied, committed or in the open transaction */
@@ -41,7 +43,9 @@ struct batch *batch_new(struct store *store, struct error *error)
     batch->last = store_last_batch(store);
     batch->insert = insert_new(store_connection(store), store_schema(store), error);
     batch->change = change_new(store_connection(store), store_schema(store), error);
-    if (!batch->insert || !batch->change || !prepare(batch, "SAVEPOINT sheaf", &batch->savepoint, error) ||
+    batch->answers = answers_new(store_connection(store), store_kept_keys(store), error);
+    if (!batch->insert || !batch->change || !batch->answers ||
+        !prepare(batch, "SAVEPOINT sheaf", &batch->savepoint, error) ||
         !prepare(batch, "ROLLBACK TO sheaf", &batch->undo, error) ||
         !prepare(batch, "RELEASE sheaf", &batch->release, error)) {
         batch_free(batch);
@@ -56,6 +60,7 @@ void batch_free(struct batch *batch)
         return;
     insert_free(batch->insert);
     change_free(batch->change);
+    answers_free(batch->answers);
     sqlite3_finalize(batch->savepoint);
     sqlite3_finalize(batch->undo);
     sqlite3_finalize(batch->release);
@@ -104,9 +109,24 @@ static enum insert_result as_insert(enum change_result result)
     return result == CHANGE_DONE ? INSERT_DONE : result == CHANGE_REFUSED ? INSERT_REFUSED : INSERT_FAILED;
 }
 
-static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, struct error *error)
+static enum insert_result keep(struct batch *batch, const struct wire_keep *keep, bool promised, struct error *error)
+{
+    switch (answers_keep(batch->answers, keep, promised, error)) {
+    case ANSWERS_KEPT:
+        return INSERT_DONE;
+    case ANSWERS_REFUSED:
+        return INSERT_REFUSED;
+    case ANSWERS_FAILED:
+        break;
+    }
+    return INSERT_FAILED;
+}
+
+static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, bool promised, struct error *error)
 {
     const struct schema *schema = store_schema(batch->store);
+    if (op->kind == WIRE_ENTRY_KEEP)
+        return keep(batch, &op->keep, promised, error);
     if (op->table >= schema->table_count ||
         strcmp(schema->databases[schema->tables[op->table].database].name, store_database(batch->store)) != 0) {
         error_set(error, ERROR_INTERNAL, "table number %u is not one of database %s", op->table,
@@ -139,7 +159,7 @@ static bool note_same(struct batch *batch, uint32_t entry, uint32_t op, struct e
 static enum outcome apply_one(struct batch *batch, uint32_t number, const struct wire_op *op, struct error *error)
 {
     struct error refusal;
-    switch (apply_op(batch, op, &refusal)) {
+    switch (apply_op(batch, op, false, &refusal)) {
     case INSERT_DONE:
         batch->counts.accepted++;
         return OUTCOME_DONE;
@@ -155,16 +175,17 @@ static enum outcome apply_one(struct batch *batch, uint32_t number, const struct
     return OUTCOME_FAILED;
 }
 
-/* The ops one after the other; stops at the first that is refused, whose number and reason it gives. */
-static enum outcome apply_ops(struct batch *batch, uint32_t number, struct cursor ops, uint32_t count, bool note,
+/* The ops one after the other; stops at the first that is refused, whose number and reason it gives. What was promised
+ * before is not told of again. */
+static enum outcome apply_ops(struct batch *batch, uint32_t number, struct cursor ops, uint32_t count, bool promised,
                               uint32_t *ret_at, struct error *refusal, struct error *error)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct wire_op op;
         if (!wire_get_op(&ops, &op, error))
             return OUTCOME_FAILED;
-        enum insert_result result = apply_op(batch, &op, refusal);
-        if (result == INSERT_SAME && note && !note_same(batch, number, i, error))
+        enum insert_result result = apply_op(batch, &op, promised, refusal);
+        if (result == INSERT_SAME && !promised && !note_same(batch, number, i, error))
             return OUTCOME_FAILED;
         if (result == INSERT_REFUSED) {
             *ret_at = i;
@@ -185,23 +206,26 @@ static enum outcome apply_group(struct batch *batch, uint32_t number, const stru
     struct error refusal;
     uint32_t at = 0, same_count = batch->results.same_count;
     size_t same_len = batch->results.same.len;
+    int64_t answers = answers_count(batch->answers);
     if (!savepoint_begin(batch, error))
         return OUTCOME_FAILED;
-    enum outcome outcome = apply_ops(batch, number, entry->ops, entry->op_count, true, &at, &refusal, error);
+    enum outcome outcome = apply_ops(batch, number, entry->ops, entry->op_count, false, &at, &refusal, error);
     if (outcome == OUTCOME_FAILED)
         return outcome;
     if (outcome == OUTCOME_REFUSED) {
-        batch->counts.refused += entry->op_count;
+        batch->counts.refused += entry->row_count;
         batch->counts.same -= batch->results.same_count - same_count;
         batch->results.same_count = same_count;
         batch->results.same.len = same_len;
         if (!note_failure(batch, number, at, &refusal, error))
             return OUTCOME_FAILED;
     } else if (keep) {
-        batch->counts.accepted += entry->op_count - (batch->results.same_count - same_count);
+        batch->counts.accepted += entry->row_count - (batch->results.same_count - same_count);
     }
-    bool ended = outcome == OUTCOME_DONE && keep ? savepoint_keep(batch, error) : savepoint_undo(batch, error);
-    return ended ? outcome : OUTCOME_FAILED;
+    if (outcome == OUTCOME_DONE && keep)
+        return savepoint_keep(batch, error) ? outcome : OUTCOME_FAILED;
+    answers_undo(batch->answers, answers);
+    return savepoint_undo(batch, error) ? outcome : OUTCOME_FAILED;
 }
 
 static enum outcome apply_prepare(struct batch *batch, uint32_t number, const struct wire_entry *entry,
@@ -223,6 +247,15 @@ static enum outcome apply_decide(struct batch *batch, uint32_t number, const str
     return outcome;
 }
 
+static uint32_t rows_among(struct cursor ops, uint32_t count)
+{
+    struct wire_op op;
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < count && wire_get_op(&ops, &op, NULL); i++)
+        rows += op.kind != WIRE_ENTRY_KEEP;
+    return rows;
+}
+
 static enum outcome apply_resolve(struct batch *batch, const struct wire_entry *entry, struct error *error)
 {
     sqlite3 *connection = store_connection(batch->store);
@@ -234,13 +267,14 @@ static enum outcome apply_resolve(struct batch *batch, const struct wire_entry *
     if (!prepared_find(connection, entry->txn, &ops, &count, &found, error))
         outcome = OUTCOME_FAILED;
     else if (found && entry->commit)
-        outcome = apply_ops(batch, 0, cursor_over(ops.bytes, ops.len), count, false, &at, &refusal, error);
+        outcome = apply_ops(batch, 0, cursor_over(ops.bytes, ops.len), count, true, &at, &refusal, error);
+    uint32_t rows = rows_among(cursor_over(ops.bytes, ops.len), count);
     buffer_release(&ops);
     if (outcome == OUTCOME_REFUSED) /* P2: what was promised cannot be kept; nothing of it may be committed */
         panic("transaction %llu: op %u was prepared and is refused now: %s", (unsigned long long)entry->txn, at,
               refusal.text);
     if (outcome == OUTCOME_DONE && found && entry->commit)
-        batch->counts.accepted += count;
+        batch->counts.accepted += rows;
     if (outcome == OUTCOME_DONE && found && !prepared_drop(connection, entry->txn, error))
         outcome = OUTCOME_FAILED;
     return outcome;
@@ -264,6 +298,8 @@ static enum outcome apply_entry(struct batch *batch, uint32_t number, const stru
         return apply_resolve(batch, entry, error);
     case WIRE_ENTRY_FORGET:
         return prepared_forget(store_connection(batch->store), entry->txn, error) ? OUTCOME_DONE : OUTCOME_FAILED;
+    case WIRE_ENTRY_KEEP:
+        break;
     }
     error_set(error, ERROR_PARSE, "an entry of kind %u", (unsigned)entry->kind);
     return OUTCOME_FAILED;
@@ -286,7 +322,7 @@ static bool well_formed(struct cursor body, uint32_t entries, uint64_t *ret_rows
     for (uint32_t i = 0; i < entries; i++) {
         if (!wire_get_entry(&body, &entry, error))
             return false;
-        rows += entry.kind <= WIRE_ENTRY_DELETE ? 1 : entry.op_count;
+        rows += entry.kind <= WIRE_ENTRY_DELETE ? 1 : entry.row_count;
     }
     *ret_rows = rows;
     return cursor_at_end(&body) || error_set(error, ERROR_PARSE, "malformed batch: trailing bytes");
@@ -374,6 +410,7 @@ void batch_abandon(struct batch *batch)
 {
     if (batch->open)
         store_rollback(batch->store);
+    answers_forget(batch->answers);
     batch->open = false;
     batch->last = store_last_batch(batch->store);
 }
@@ -407,4 +444,9 @@ bool batch_probe(struct batch *batch, struct cursor *body, struct buffer *answer
 const struct batch_counts *batch_counts(const struct batch *batch)
 {
     return &batch->counts;
+}
+
+struct answers *batch_answers(struct batch *batch)
+{
+    return batch->answers;
 }

@@ -19,6 +19,7 @@
 #ifndef SHEAF_BATCH_H
 #define SHEAF_BATCH_H
 
+#include "answers.h"
 #include "error.h"
 #include "histogram.h"
 #include "store.h"
@@ -57,5 +58,8 @@ struct batch_counts {
     struct histogram decode, apply, commit, batch_rows; /* per row, but for batch_rows */
 };
 const struct batch_counts *batch_counts(const struct batch *batch);
+
+/* What is kept for idempotency keys, for questions about it; the batch's own. */
+struct answers *batch_answers(struct batch *batch);
 
 #endif

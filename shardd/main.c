@@ -33,6 +33,7 @@ static const char help[] = "usage: shardd --database NAME --data DIR --listen UR
                            "  --cache-bytes N            SQLite's page cache\n"
                            "  --wal-checkpoint-pages N   checkpoint when the WAL has so many pages\n"
                            "  --wal-bytes N              beyond it writes are refused\n"
+                           "  --kept-keys N              answers kept for idempotency keys\n"
                            "  --lock-file-ms N           wait so long for a predecessor to end\n"
                            "  --log-format logfmt|json   lines on stderr\n"
                            "  --log-level LEVEL          error, warn, info or debug\n"
@@ -98,6 +99,7 @@ static const struct option long_options[] = {
     {"wal-checkpoint-pages", required_argument, NULL, 'w'},
     {"wal-bytes", required_argument, NULL, 'W'},
     {"lock-file-ms", required_argument, NULL, 'k'},
+    {"kept-keys", required_argument, NULL, 'K'},
     {"log-format", required_argument, NULL, 'f'},
     {"log-level", required_argument, NULL, 'L'},
     {"parent", required_argument, NULL, 'p'},
@@ -124,6 +126,9 @@ static bool take_number(struct options *options, int option, const char *text)
         return true;
     case 'k':
         options->store.lock_file_ms = number;
+        return true;
+    case 'K':
+        options->store.kept_keys = number;
         return true;
     case 'p':
         options->parent = number;
@@ -271,7 +276,8 @@ int main(int argc, char **argv)
     struct options options = {.store = {.cache_bytes = limits.cache_bytes_shard,
                                         .wal_checkpoint_pages = limits.wal_checkpoint_pages,
                                         .wal_bytes = limits.wal_bytes,
-                                        .lock_file_ms = limits.lock_file_ms},
+                                        .lock_file_ms = limits.lock_file_ms,
+                                        .kept_keys = limits.kept_keys},
                               .ready_fd = -1,
                               .level = LOG_LEVEL_INFO,
                               .format = LOG_LOGFMT};

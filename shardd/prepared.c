@@ -163,6 +163,8 @@ static bool raise_rowids(struct description *description, struct cursor ops, str
     for (uint32_t i = 0; i < count; i++) {
         if (!wire_get_op(&ops, &op, error))
             return false;
+        if (op.kind == WIRE_ENTRY_KEEP)
+            continue;
         if (op.table >= description->schema->table_count)
             return error_set(error, ERROR_INTERNAL, "what was prepared is for a table that is not there");
         if (op.kind == WIRE_ENTRY_DELETE)

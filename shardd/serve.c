@@ -25,7 +25,7 @@ struct waiting {
 
 struct serve {
     struct store *store;
-    struct batch *batch; /* these three are NULL before the first claim of a fresh file */
+    struct batch *batch; /* these three are NULL before the first claim, which completes the file */
     struct read *read;
     struct children *children;
     struct channel *channel;
@@ -232,6 +232,14 @@ static bool handle_children(struct serve *serve, const struct wire_header *heade
            children_find(serve->children, &ask, answer, error);
 }
 
+static bool handle_kept(struct serve *serve, const struct wire_header *header, struct cursor *body,
+                        struct buffer *answer, struct error *error)
+{
+    struct wire_kept_ask ask;
+    (void)header;
+    return wire_get_kept(body, &ask, error) && answers_find(batch_answers(serve->batch), &ask, answer, error);
+}
+
 static bool handle_probe(struct serve *serve, const struct wire_header *header, struct cursor *body,
                          struct buffer *answer, struct error *error)
 {
@@ -344,6 +352,9 @@ static void dispatch(struct serve *serve, const struct wire_header *header, stru
     case WIRE_CHILDREN:
         answer_with(serve, header, body, handle_children);
         break;
+    case WIRE_KEPT:
+        answer_with(serve, header, body, handle_kept);
+        break;
     case WIRE_STATS:
         answer_with(serve, header, body, handle_stats);
         break;
@@ -410,7 +421,7 @@ struct serve *serve_open(struct store *store, const char *url, struct error *err
         return NULL;
     }
     serve->store = store;
-    if ((store_schema(store) && !ready_to_write(serve, error)) || !(serve->channel = channel_open(url, error))) {
+    if (!(serve->channel = channel_open(url, error))) {
         serve_close(serve);
         return NULL;
     }

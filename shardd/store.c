@@ -326,6 +326,11 @@ uint64_t store_last_batch(const struct store *store)
     return store->last_batch;
 }
 
+int64_t store_kept_keys(const struct store *store)
+{
+    return store->options.kept_keys;
+}
+
 bool store_describe(struct store *store, struct wire_hello_answer *ret_answer, struct error *error)
 {
     struct wire_hello_answer answer = {.protocol = WIRE_PROTOCOL,
@@ -418,7 +423,7 @@ static bool claim_known(struct store *store, const struct schema *schema, uint64
         return false;
     if (epoch == store->meta.epoch && coordinator == store->meta.coordinator)
         return true;
-    if (!store_meta_write_epoch(store->connection, epoch, coordinator, error))
+    if (!store_meta_claim(store->connection, epoch, coordinator, error))
         return error_prefix(error, "database %s: ", store->database);
     store->meta.epoch = epoch;
     store->meta.coordinator = coordinator;

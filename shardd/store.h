@@ -11,6 +11,7 @@
  *   _sheaf_applied(batch, result)        the last batches and what was answered
  *   _sheaf_prepared(txn, epoch, home, ops, locks)   promised, not decided
  *   _sheaf_decision(txn, participants)   decided here, not yet forgotten
+ *   _sheaf_answers(key, idx, digest, at, outcome)   what requests with an idempotency key came to (answers.h)
  * application_id and user_version say so (file_meta.h). */
 #ifndef SHEAF_STORE_H
 #define SHEAF_STORE_H
@@ -30,6 +31,7 @@ struct store_options {
     int64_t wal_checkpoint_pages;
     int64_t wal_bytes; /* beyond it writes are refused */
     int64_t lock_file_ms;
+    int64_t kept_keys;               /* answers in _sheaf_answers */
     void (*progress)(void *context); /* called now and then while SQLite works */
     void *context;
 };
@@ -46,6 +48,7 @@ const struct schema *store_schema(const struct store *store); /* NULL before the
 uint64_t store_epoch(const struct store *store);
 uint64_t store_coordinator(const struct store *store);
 uint64_t store_last_batch(const struct store *store);
+int64_t store_kept_keys(const struct store *store);
 
 /* Fills what hello answers; the caller releases it. */
 bool store_describe(struct store *store, struct wire_hello_answer *ret_answer, struct error *error);
@@ -53,8 +56,9 @@ bool store_describe(struct store *store, struct wire_hello_answer *ret_answer, s
 /* Whether a hello is for this database; before it is answered. ERROR_PARSE when not, which names both. */
 bool store_is_meant(struct store *store, const struct wire_hello *hello, struct error *error);
 
-/* Commits epoch and coordinator, creating the schema in a fresh file. ERROR_UNAVAILABLE: a lower epoch, or an equal one
- * of another coordinator. ERROR_PARSE: another cluster, schema or placement than the file's. */
+/* Commits epoch and coordinator, creating the schema in a fresh file, and what an older one lacks. ERROR_UNAVAILABLE: a
+ * lower epoch, or an equal one of another coordinator. ERROR_PARSE: another cluster, schema or placement than the
+ * file's. */
 bool store_claim(struct store *store, uint64_t epoch, uint64_t coordinator, const struct wire_hello *hello,
                  struct error *error);
 

@@ -15,6 +15,12 @@ static const char own_tables[] =
     " ops BLOB NOT NULL, locks BLOB NOT NULL);"
     "CREATE TABLE _sheaf_decision (txn INTEGER PRIMARY KEY, participants TEXT NOT NULL);";
 
+/* Files that were made before there were idempotency keys lack them. */
+static const char later_tables[] =
+    "CREATE TABLE IF NOT EXISTS _sheaf_answers (key BLOB, idx INTEGER, digest BLOB NOT NULL, at INTEGER NOT NULL,"
+    " outcome BLOB NOT NULL, PRIMARY KEY (key, idx)) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS _sheaf_answers_at ON _sheaf_answers (at);";
+
 static bool failed(sqlite3 *connection, struct error *error)
 {
     return error_set(error, ERROR_IO, "%s", sqlite3_errmsg(connection));
@@ -41,7 +47,8 @@ static bool put(sqlite3 *connection, const char *name, const char *text, uint64_
 
 bool store_meta_create(sqlite3 *connection, const struct file_meta *meta, struct error *error)
 {
-    if (sqlite3_exec(connection, own_tables, NULL, NULL, NULL) != SQLITE_OK)
+    if (sqlite3_exec(connection, own_tables, NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_exec(connection, later_tables, NULL, NULL, NULL) != SQLITE_OK)
         return failed(connection, error);
     return put(connection, "epoch", NULL, meta->epoch, error) &&
            put(connection, "coordinator", NULL, meta->coordinator, error) &&
@@ -50,11 +57,13 @@ bool store_meta_create(sqlite3 *connection, const struct file_meta *meta, struct
            put(connection, "placement", meta->placement, 0, error);
 }
 
-bool store_meta_write_epoch(sqlite3 *connection, uint64_t epoch, uint64_t coordinator, struct error *error)
+bool store_meta_claim(sqlite3 *connection, uint64_t epoch, uint64_t coordinator, struct error *error)
 {
     if (sqlite3_exec(connection, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
         return failed(connection, error);
     bool ok = put(connection, "epoch", NULL, epoch, error) && put(connection, "coordinator", NULL, coordinator, error);
+    if (ok && sqlite3_exec(connection, later_tables, NULL, NULL, NULL) != SQLITE_OK)
+        ok = failed(connection, error);
     if (ok && sqlite3_exec(connection, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         ok = failed(connection, error);
     if (!ok)

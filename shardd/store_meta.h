@@ -12,7 +12,8 @@
 
 /* Creates the tables and writes the values; the caller owns the transaction. */
 bool store_meta_create(sqlite3 *connection, const struct file_meta *meta, struct error *error);
-bool store_meta_write_epoch(sqlite3 *connection, uint64_t epoch, uint64_t coordinator, struct error *error);
+/* Commits who claimed the file, and with it the tables that an older file lacks. */
+bool store_meta_claim(sqlite3 *connection, uint64_t epoch, uint64_t coordinator, struct error *error);
 
 /* Prepared transactions, decisions and the state of each table of `database`, into a hello's answer. */
 bool store_describe_tables(sqlite3 *connection, const struct schema *schema, const char *database,

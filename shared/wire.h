@@ -34,7 +34,8 @@
     X(8, ping, PING, false)                                                  \
     X(9, stop, STOP, false)                                                  \
     X(10, read, READ, true)                                                  \
-    X(11, children, CHILDREN, true)
+    X(11, children, CHILDREN, true)                                          \
+    X(12, kept, KEPT, true)
 
 enum wire_kind {
 #define X(number, name, NAME, claimed) WIRE_##NAME = number,
@@ -130,7 +131,13 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  *   [UPDATE, table, flags, key, row]     the row with that key takes the columns that are not ABSENT
  *   [DELETE, table, flags, key]
  * a key being an array of the primary key's values, of a table without one its rowid. An update or delete of a row that
- * is not there is ERROR_NOT_FOUND.
+ * is not there is ERROR_NOT_FOUND. Or, inside an entry only,
+ *   [KEEP, key, index, digest, at, outcome]
+ * which writes no row of the user's: it keeps what a request with an idempotency key came to, so that it is in the file
+ * if and only if the entry's other ops are. `key` and `outcome` are the engine's own bytes, opaque to the shard; `at`
+ * is the coordinator's time. Something kept LIMIT_KEPT_MS before `at` or earlier is gone: a few such leave with each
+ * KEEP. When the shard keeps limits.kept_keys already it is ERROR_BUSY (never of what was prepared); ERROR_INTERNAL
+ * when something is kept under that key and index.
  *
  * A write that is answered with an error had no effect and has not consumed its number: the same bytes may be sent
  * again. ERROR_CONFLICT is a batch out of order (its number is not the last one's successor, and no answer of it is
@@ -144,11 +151,23 @@ enum wire_entry_kind {
     WIRE_ENTRY_DECIDE = 6,
     WIRE_ENTRY_RESOLVE = 7,
     WIRE_ENTRY_FORGET = 8,
+    WIRE_ENTRY_KEEP = 9, /* only inside an entry */
 };
 #define WIRE_FLAG_SAME_IS_FINE 1u
+#define WIRE_DIGEST_BYTES 16u
 
-struct wire_op { /* INSERT, UPDATE, DELETE, as an entry or inside one */
+struct wire_keep {
+    const uint8_t *key;
+    size_t key_len;
+    uint32_t index;
+    const uint8_t *digest; /* WIRE_DIGEST_BYTES */
+    int64_t at_ms;
+    const uint8_t *outcome;
+    size_t outcome_len;
+};
+struct wire_op { /* INSERT, UPDATE, DELETE, as an entry or inside one; KEEP inside one */
     enum wire_entry_kind kind;
+    struct wire_keep keep; /* KEEP, which has nothing of what follows */
     table_id table;
     unsigned flags;
     const uint8_t *key; /* UPDATE, DELETE */
@@ -169,6 +188,7 @@ struct wire_entry {
     bool commit;       /* RESOLVE */
     struct cursor ops; /* GROUP, PREPARE, DECIDE: op_count ops follow; read with wire_get_op */
     uint32_t op_count;
+    uint32_t row_count;   /* of these, how many write a row: all but KEEP */
     const uint8_t *bytes; /* the whole entry */
     size_t len;
 };
@@ -181,6 +201,7 @@ bool wire_put_op(struct buffer *entries, table_id table, unsigned flags, const u
 bool wire_put_update(struct buffer *entries, table_id table, unsigned flags, const uint8_t *key, size_t key_len,
                      const uint8_t *row, size_t row_len);
 bool wire_put_delete(struct buffer *entries, table_id table, unsigned flags, const uint8_t *key, size_t key_len);
+bool wire_put_keep(struct buffer *entries, const struct wire_keep *keep);
 bool wire_put_group(struct buffer *entries, uint32_t op_count); /* that many wire_put_op follow; likewise below */
 bool wire_put_prepare(struct buffer *entries, uint64_t txn, const char *home, const uint8_t *locks, size_t locks_len,
                       uint32_t op_count);
@@ -334,10 +355,33 @@ struct wire_scan_answer {
 };
 bool wire_get_scan_answer(struct cursor *body, struct wire_scan_answer *ret_answer, struct error *error);
 
-/* probe: [[op…]]  says what each op alone would meet, applying none: for rows that wait for their references.
+/* probe: [[op…]]  says what each op alone would meet, applying none: for rows that wait for their references. No KEEP.
  * answer: a write answer with batch 0; `entry` counts the ops. */
 bool wire_put_probe(struct buffer *message, uint32_t op_count); /* the ops follow */
 bool wire_get_probe(struct cursor *body, uint32_t *ret_op_count, struct cursor *ret_ops, struct error *error);
+
+/* kept: [key, from, at]  what is kept under an idempotency key: indexes from `from` on, not gone `at` this time
+ * answer: [complete, [[index, digest, outcome]…]] indexes ascending. A page ends at 4 MiB, then it is not complete. */
+struct wire_kept_ask {
+    const uint8_t *key;
+    size_t key_len;
+    uint32_t from;
+    int64_t at_ms;
+};
+bool wire_put_kept(struct buffer *message, const struct wire_kept_ask *ask);
+bool wire_get_kept(struct cursor *body, struct wire_kept_ask *ret_ask, struct error *error);
+/* An answer is put together from its list. */
+bool wire_put_kept_answer(struct buffer *message, bool complete, uint32_t count, const struct buffer *list);
+bool wire_put_kept_one(struct buffer *list, uint32_t index, const uint8_t *digest, const uint8_t *outcome,
+                       size_t outcome_len);
+struct wire_kept {
+    bool complete;
+    uint32_t count;
+    struct cursor list; /* read with wire_get_kept_one */
+};
+bool wire_get_kept_answer(struct cursor *body, struct wire_kept *ret_kept, struct error *error);
+/* The next: its index, digest and outcome. */
+bool wire_get_kept_one(struct cursor *list, struct wire_keep *ret_keep, struct error *error);
 
 /* stats: []  answer below. */
 struct wire_stats {

@@ -35,6 +35,14 @@ bool wire_put_delete(struct buffer *entries, table_id table, unsigned flags, con
            pack_uint(entries, flags) && pack_raw(entries, key, key_len);
 }
 
+bool wire_put_keep(struct buffer *entries, const struct wire_keep *keep)
+{
+    return pack_array(entries, 6) && pack_uint(entries, WIRE_ENTRY_KEEP) &&
+           pack_blob(entries, keep->key, keep->key_len) && pack_uint(entries, keep->index) &&
+           pack_blob(entries, keep->digest, WIRE_DIGEST_BYTES) && pack_int(entries, keep->at_ms) &&
+           pack_blob(entries, keep->outcome, keep->outcome_len);
+}
+
 bool wire_put_group(struct buffer *entries, uint32_t op_count)
 {
     return pack_array(entries, 2) && pack_uint(entries, WIRE_ENTRY_GROUP) && pack_array(entries, op_count);
@@ -95,13 +103,25 @@ static bool get_bytes(struct cursor *cursor, const uint8_t **ret_bytes, size_t *
 static bool is_op(uint32_t kind, uint32_t items)
 {
     return (kind == WIRE_ENTRY_INSERT && items == 4) || (kind == WIRE_ENTRY_UPDATE && items == 5) ||
-           (kind == WIRE_ENTRY_DELETE && items == 4);
+           (kind == WIRE_ENTRY_DELETE && items == 4) || (kind == WIRE_ENTRY_KEEP && items == 6);
+}
+
+static bool get_keep_items(struct cursor *cursor, struct wire_op *op)
+{
+    struct wire_keep *keep = &op->keep;
+    size_t digest_len;
+    *op = (struct wire_op){.kind = WIRE_ENTRY_KEEP};
+    return cursor_blob(cursor, &keep->key, &keep->key_len) && cursor_uint32(cursor, &keep->index) &&
+           cursor_blob(cursor, &keep->digest, &digest_len) && digest_len == WIRE_DIGEST_BYTES &&
+           cursor_int(cursor, &keep->at_ms) && cursor_blob(cursor, &keep->outcome, &keep->outcome_len);
 }
 
 /* The items of an operation behind its kind. */
 static bool get_op_items(struct cursor *cursor, enum wire_entry_kind kind, struct wire_op *op)
 {
     uint32_t table, flags;
+    if (kind == WIRE_ENTRY_KEEP)
+        return get_keep_items(cursor, op);
     if (!cursor_uint32(cursor, &table) || table >= LIMIT_TABLES_MAX || !cursor_uint32(cursor, &flags))
         return false;
     *op = (struct wire_op){.kind = kind, .table = (table_id)table, .flags = flags};
@@ -127,9 +147,11 @@ static bool get_ops(struct cursor *body, struct wire_entry *entry)
     if (!cursor_array(body, &entry->op_count) || entry->op_count > LIMIT_BATCH_ROWS_MAX)
         return false;
     entry->ops = *body;
-    for (uint32_t i = 0; i < entry->op_count; i++)
+    for (uint32_t i = 0; i < entry->op_count; i++) {
         if (!wire_get_op(body, &op, &ignored))
             return false;
+        entry->row_count += op.kind != WIRE_ENTRY_KEEP;
+    }
     return true;
 }
 
@@ -165,6 +187,8 @@ static bool get_entry_items(struct cursor *body, uint32_t items, struct wire_ent
         return items == 3 && cursor_uint(body, &entry->txn) && cursor_bool(body, &entry->commit);
     case WIRE_ENTRY_FORGET:
         return items == 2 && cursor_uint(body, &entry->txn);
+    case WIRE_ENTRY_KEEP:
+        break;
     }
     return false;
 }
@@ -191,9 +215,12 @@ bool wire_get_probe(struct cursor *body, uint32_t *ret_op_count, struct cursor *
         *ret_op_count > LIMIT_BATCH_ROWS_MAX)
         return malformed(error, "a probe is an array of operations");
     *ret_ops = *body;
-    for (uint32_t i = 0; i < *ret_op_count; i++)
+    for (uint32_t i = 0; i < *ret_op_count; i++) {
         if (!wire_get_op(body, &op, error))
             return false;
+        if (op.kind == WIRE_ENTRY_KEEP)
+            return malformed(error, "a probe keeps nothing");
+    }
     return cursor_at_end(body) || malformed(error, "a probe has trailing bytes");
 }
 

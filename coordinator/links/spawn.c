@@ -50,6 +50,7 @@ static void arrange(struct arguments *arguments, const struct spawn_order *order
     put_number(arguments, "--wal-checkpoint-pages", order->limits->wal_checkpoint_pages);
     put_number(arguments, "--wal-bytes", order->limits->wal_bytes);
     put_number(arguments, "--lock-file-ms", order->limits->lock_file_ms);
+    put_number(arguments, "--kept-keys", order->limits->kept_keys);
     put_text(arguments, "--log-format", order->log_format);
     put_text(arguments, "--log-level", order->log_level);
 }

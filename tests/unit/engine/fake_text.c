@@ -109,6 +109,8 @@ static void put_entry(const struct schema *schema, struct buffer *text, const st
     case WIRE_ENTRY_FORGET:
         put_txn(text, "forget", entry->txn);
         return;
+    case WIRE_ENTRY_KEEP:
+        break;
     }
 }
 

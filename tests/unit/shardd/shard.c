@@ -50,7 +50,8 @@ int shard_setup_of(void **state, const char *ddl, const char *placed)
                                             .data = shard->data,
                                             .cache_bytes = 1 << 20,
                                             .wal_checkpoint_pages = 1000,
-                                            .wal_bytes = 1 << 30};
+                                            .wal_bytes = 1 << 30,
+                                            .kept_keys = 1000};
     *state = shard;
     return 0;
 }
@@ -242,6 +243,25 @@ void shard_op_delete(struct shard *shard, table_id table, const char *key)
     buffer_release(&bytes);
 }
 
+static void digest_of(const char *key, uint8_t digest[WIRE_DIGEST_BYTES])
+{
+    memset(digest, key[0], WIRE_DIGEST_BYTES);
+}
+
+void shard_op_keep(struct shard *shard, const char *key, uint32_t index, int64_t at_ms, const char *outcome)
+{
+    uint8_t digest[WIRE_DIGEST_BYTES];
+    digest_of(key, digest);
+    const struct wire_keep keep = {.key = (const uint8_t *)key,
+                                   .key_len = strlen(key),
+                                   .index = index,
+                                   .digest = digest,
+                                   .at_ms = at_ms,
+                                   .outcome = (const uint8_t *)outcome,
+                                   .outcome_len = strlen(outcome)};
+    assert_true(wire_put_keep(&shard->entries, &keep));
+}
+
 void shard_update(struct shard *shard, table_id table, const char *key, const char *row)
 {
     shard->entry_count++;
@@ -366,6 +386,30 @@ const char *shard_probe(struct shard *shard, uint32_t ops)
     if (!batch_probe(shard->batch, &body, &shard->answer, &shard->error))
         fail_msg("%s", shard->error.text);
     say_results(shard, &shard->answer);
+    return shard->text;
+}
+
+const char *shard_kept(struct shard *shard, const char *key, uint32_t from, int64_t at_ms)
+{
+    const struct wire_kept_ask ask = {
+        .key = (const uint8_t *)key, .key_len = strlen(key), .from = from, .at_ms = at_ms};
+    struct wire_kept kept;
+    struct wire_keep one;
+    uint8_t digest[WIRE_DIGEST_BYTES];
+    digest_of(key, digest);
+    shard->text[0] = '\0';
+    buffer_clear(&shard->answer);
+    if (!answers_find(batch_answers(shard->batch), &ask, &shard->answer, &shard->error))
+        fail_msg("%s", shard->error.text);
+    struct cursor body = cursor_over(shard->answer.bytes, shard->answer.len);
+    assert_true(wire_get_kept_answer(&body, &kept, &shard->error));
+    for (uint32_t i = 0; i < kept.count; i++) {
+        assert_true(wire_get_kept_one(&kept.list, &one, &shard->error));
+        assert_memory_equal(one.digest, digest, WIRE_DIGEST_BYTES);
+        say(shard, "%s%u:%.*s", i ? " " : "", one.index, one.outcome_len > 20 ? 20 : (int)one.outcome_len,
+            (const char *)one.outcome);
+    }
+    say(shard, kept.complete ? "" : " …");
     return shard->text;
 }
 

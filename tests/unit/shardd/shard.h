@@ -7,6 +7,7 @@
 #ifndef SHEAF_TEST_SHARD_H
 #define SHEAF_TEST_SHARD_H
 
+#include "answers.h"
 #include "batch.h"
 #include "children.h"
 #include "prepared.h"
@@ -66,6 +67,7 @@ void shard_op(struct shard *shard, table_id table, const char *row);
 void shard_op_again(struct shard *shard, table_id table, const char *row);
 void shard_op_update(struct shard *shard, table_id table, const char *key, const char *row);
 void shard_op_delete(struct shard *shard, table_id table, const char *key);
+void shard_op_keep(struct shard *shard, const char *key, uint32_t index, int64_t at_ms, const char *outcome);
 void shard_group(struct shard *shard, uint32_t ops);
 void shard_prepare(struct shard *shard, uint64_t txn, const char *locks, uint32_t ops);
 void shard_decide(struct shard *shard, uint64_t txn, uint32_t ops);
@@ -77,6 +79,9 @@ const char *shard_apply_again(struct shard *shard); /* the same bytes as last ti
 const char *shard_commit(struct shard *shard);
 const char *shard_write(struct shard *shard, uint64_t number); /* apply and commit */
 const char *shard_probe(struct shard *shard, uint32_t ops);    /* of the ops collected */
+
+/* "0:one 1:two": what is kept under a key, at most 20 bytes of each; " …" when there is more. */
+const char *shard_kept(struct shard *shard, const char *key, uint32_t from, int64_t at_ms);
 
 /* "1|Ann;2|Bob": what a statement gives on the shard's own connection. */
 const char *shard_sql(struct shard *shard, const char *sql);

@@ -594,6 +594,33 @@ static void what_arrived_before_the_end_is_finished(void **state)
     buffer_release(&batch);
 }
 
+static void what_is_kept_is_told_once_it_is_committed(void **state)
+{
+    struct fixture *f = *state;
+    const struct wire_kept_ask ask_kept = {.key = (const uint8_t *)"K", .key_len = 1};
+    struct buffer question = {0};
+    struct wire_kept kept;
+    assert_true(wire_put_kept(&question, &ask_kept));
+    run(f);
+    says(ask(f, WIRE_KEPT, &question), "unavailable"); /* nobody has claimed the shard */
+    says(ask_hello(f, true, EPOCH, SHARD_COORDINATOR), "ok");
+    shard_group(f->shard, 1);
+    shard_op_keep(f->shard, "K", 0, 0, "outcome");
+    struct buffer batch = write_body(f, 1);
+    struct wire_header header = header_of(f, WIRE_WRITE);
+    assert_int_equal(send_request(f, &header, batch.bytes, batch.len), 0);
+    header = header_of(f, WIRE_KEPT);
+    assert_int_equal(send_request(f, &header, question.bytes, question.len), 0);
+    says(receive(f), "ok");
+    assert_int_equal(f->header.kind, WIRE_WRITE); /* its commit comes first */
+    says(receive(f), "ok");
+    struct cursor body = cursor_over(f->body.bytes, f->body.len);
+    assert_true(wire_get_kept_answer(&body, &kept, &f->shard->error));
+    assert_int_equal(kept.count, 1);
+    buffer_release(&batch);
+    buffer_release(&question);
+}
+
 /* A send is never a delivery: what is not answered is asked again, as a link does. */
 static void ask_until_answered(struct fixture *f, unsigned kind, const struct buffer *body)
 {
@@ -673,6 +700,7 @@ int main(void)
         TEST(a_hello_cut_or_changed_is_answered_and_claims_nothing_wrong),
         TEST(a_stop_is_answered_and_ends_the_run),
         TEST(what_arrived_before_the_end_is_finished),
+        TEST(what_is_kept_is_told_once_it_is_committed),
         TEST(a_client_that_vanishes_is_followed_by_another),
         TEST(an_address_that_cannot_be_listened_on_is_an_error),
     };

@@ -27,7 +27,8 @@ static void a_fresh_file_says_so_and_is_made_by_its_first_claim(void **state)
                             "tables=[0:0:- 1:0:- 2:0:- 3:0:- 4:0:- 5:0:-]");
     says(shard_sql(s, "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_schema WHERE type = 'table' AND "
                       "name NOT LIKE 'sqlite%' ORDER BY name)"),
-         "_sheaf_applied _sheaf_decision _sheaf_meta _sheaf_prepared counted hidden notes pairs people words");
+         "_sheaf_answers _sheaf_applied _sheaf_decision _sheaf_meta _sheaf_prepared counted hidden notes pairs people "
+         "words");
     says(shard_sql(s, "PRAGMA application_id"), "1399350625");
     says(shard_sql(s, "PRAGMA user_version"), "1");
     says(shard_sql(s, "PRAGMA journal_mode"), "wal");

@@ -132,17 +132,26 @@ static bool again_hello_answer(struct cursor *in, struct buffer *out)
 
 static const uint8_t row[] = {0x92, 0x01, 0xa1, 'x'};
 
+static const struct wire_keep keep = {.key = (const uint8_t *)"key",
+                                      .key_len = 3,
+                                      .index = UINT32_MAX,
+                                      .digest = (const uint8_t *)"0123456789abcdef",
+                                      .at_ms = INT64_MAX,
+                                      .outcome = row,
+                                      .outcome_len = sizeof row};
+
 static bool put_write(struct buffer *out)
 {
     const char *const participants[] = {"one", "two"};
     static const uint8_t key[] = {0x91, 0x07};
     return wire_put_write(out, 300, 8) && wire_put_update(out, 1, 0, key, sizeof key, row, sizeof row) &&
            wire_put_delete(out, 1, 0, key, sizeof key) &&
-           wire_put_op(out, 1, WIRE_FLAG_SAME_IS_FINE, row, sizeof row) && wire_put_group(out, 3) &&
-           wire_put_op(out, 0, 0, row, sizeof row) && wire_put_update(out, 0, 0, key, sizeof key, row, sizeof row) &&
-           wire_put_op(out, 0, 0, row, sizeof row) && wire_put_prepare(out, 5, "one", (const uint8_t *)"lk", 2, 1) &&
-           wire_put_op(out, 999, 0, row, sizeof row) && wire_put_decide(out, 6, participants, 2, 1) &&
-           wire_put_op(out, 1, 0, row, sizeof row) && wire_put_resolve(out, 7, true) && wire_put_forget(out, 8);
+           wire_put_op(out, 1, WIRE_FLAG_SAME_IS_FINE, row, sizeof row) && wire_put_group(out, 4) &&
+           wire_put_keep(out, &keep) && wire_put_op(out, 0, 0, row, sizeof row) &&
+           wire_put_update(out, 0, 0, key, sizeof key, row, sizeof row) && wire_put_op(out, 0, 0, row, sizeof row) &&
+           wire_put_prepare(out, 5, "one", (const uint8_t *)"lk", 2, 1) && wire_put_op(out, 999, 0, row, sizeof row) &&
+           wire_put_decide(out, 6, participants, 2, 1) && wire_put_op(out, 1, 0, row, sizeof row) &&
+           wire_put_resolve(out, 7, true) && wire_put_forget(out, 8);
 }
 
 static bool again_op(const struct wire_op *op, struct buffer *out)
@@ -152,6 +161,8 @@ static bool again_op(const struct wire_op *op, struct buffer *out)
         return wire_put_update(out, op->table, op->flags, op->key, op->key_len, op->row, op->row_len);
     case WIRE_ENTRY_DELETE:
         return wire_put_delete(out, op->table, op->flags, op->key, op->key_len);
+    case WIRE_ENTRY_KEEP:
+        return wire_put_keep(out, &op->keep);
     default:
         return wire_put_op(out, op->table, op->flags, op->row, op->row_len);
     }
@@ -200,6 +211,8 @@ static bool again_entry(const struct wire_entry *entry, struct buffer *out)
         return wire_put_resolve(out, entry->txn, entry->commit);
     case WIRE_ENTRY_FORGET:
         return wire_put_forget(out, entry->txn);
+    case WIRE_ENTRY_KEEP:
+        break;
     }
     return false;
 }
@@ -505,6 +518,42 @@ static bool again_stats_answer(struct cursor *in, struct buffer *out)
     return wire_get_stats_answer(in, &got, &error) && wire_put_stats_answer(out, &got);
 }
 
+static bool put_kept(struct buffer *out)
+{
+    const struct wire_kept_ask ask = {.key = (const uint8_t *)"key", .key_len = 3, .from = UINT32_MAX, .at_ms = -1};
+    return wire_put_kept(out, &ask);
+}
+
+static bool again_kept(struct cursor *in, struct buffer *out)
+{
+    struct wire_kept_ask got;
+    return wire_get_kept(in, &got, &error) && wire_put_kept(out, &got);
+}
+
+static bool put_kept_answer(struct buffer *out)
+{
+    struct buffer list = {0};
+    bool ok = wire_put_kept_one(&list, 0, keep.digest, NULL, 0) &&
+              wire_put_kept_one(&list, UINT32_MAX, keep.digest, row, sizeof row) &&
+              wire_put_kept_answer(out, true, 2, &list);
+    buffer_release(&list);
+    return ok;
+}
+
+static bool again_kept_answer(struct cursor *in, struct buffer *out)
+{
+    struct wire_kept got;
+    struct wire_keep one;
+    struct buffer list = {0};
+    bool ok = wire_get_kept_answer(in, &got, &error);
+    for (uint32_t i = 0; ok && i < got.count; i++)
+        ok = wire_get_kept_one(&got.list, &one, &error) &&
+             wire_put_kept_one(&list, one.index, one.digest, one.outcome, one.outcome_len);
+    ok = ok && wire_put_kept_answer(out, got.complete, got.count, &list);
+    buffer_release(&list);
+    return ok;
+}
+
 static const struct message {
     const char *name;
     bool (*put)(struct buffer *out);
@@ -532,6 +581,8 @@ static const struct message {
     {"children", put_children, again_children},
     {"children's answer", put_children_answer, again_children_answer},
     {"children's answer with rowids", put_nameless_children_answer, again_children_answer},
+    {"kept", put_kept, again_kept},
+    {"kept's answer", put_kept_answer, again_kept_answer},
     {"probe", put_probe, again_probe},
     {"stats' answer", put_stats_answer, again_stats_answer},
 };
@@ -616,6 +667,11 @@ static void a_message_changed_anywhere_is_read_or_refused(void **state)
     }
 }
 
+#define PROBE_WITH_KEEP                    \
+    "\x91\x91\x96\x09\xc4\x00\x00\xc4\x10" \
+    "0123456789abcdef"                     \
+    "\x00\xc4\x00"
+
 /* A count is an untrusted number: it must not make a reader take memory or believe in what is not there. */
 static void a_count_beyond_the_bytes_is_refused(void **state)
 {
@@ -647,19 +703,25 @@ static void a_count_beyond_the_bytes_is_refused(void **state)
         {again_write, "\x92\x01\x91\x95\x01\x00\x00\x90\x90", 9},      /* an insert with a key */
         {again_write, "\x92\x01\x91\x92\x04\x91\x92\x08\x01", 9},      /* a forget in a group */
         {again_write, "\x92\x01\x91\x94\x09\x00\x00\x90", 8},          /* an entry of kind 9 */
-        {again_read, "\x93\x00\xce\x80\x00\x00\x00\x90", 8},           /* 2^31 keys, no value */
-        {again_read, "\x93\x01\xce\x80\x00\x00\x00\x90", 8},           /* 2^31 keys of 2 columns: 2^32 values */
-        {again_read, "\x93\x01\x01\x91\x01", 5},                       /* half a key */
-        {again_read, "\x93\x03\x00\x90", 4},                           /* no such table */
-        {again_read_answer, "\x91\xdd\xff\xff\xff\xff", 6},            /* 2^32 - 1 rows */
-        {again_children, "\x92\x01\x92\x01\x01", 5},                   /* no such reference */
-        {again_children, "\x92\x00\x91\x01", 4},                       /* of two columns */
-        {again_children_answer, "\x91\x93\xc0\x90\xc0", 5},            /* a rowid without its row */
-        {again_children_answer, "\x91\x92\xa1x\x90", 5},               /* a rowid that is a text */
-        {again_scan, "\x94\x00\x01\x90\x91\x00", 6},                   /* a filter without its value */
-        {again_scan, "\x94\x00\x01\x90\x92\x02\x00", 7},               /* no such column */
-        {again_scan, "\x94\x00\x01\x90\xdd\xff\xff\xff\xfe", 9},       /* 2^31 - 1 filters */
-        {again_write, "\x92\x01\x91\x93\x01\x00\x00", 7},              /* an item is missing */
+        {again_write, "\x92\x01\x91\x96\x09\xc4\x00\x00\xc4\x00\x00\xc4\x00", 13}, /* KEEP as an entry of its own */
+        {again_write, "\x92\x01\x91\x92\x04\x91\x96\x09\xc4\x00\x00\xc4\x01x\x00\xc4\x00",
+         17}, /* a digest of one byte */
+        {again_probe, PROBE_WITH_KEEP, sizeof PROBE_WITH_KEEP - 1},
+        {again_kept_answer, "\x92\xc3\xdd\xff\xff\xff\xff", 7},           /* 2^32 - 1 outcomes */
+        {again_kept_answer, "\x92\xc3\x91\x93\x00\xc4\x01x\xc4\x00", 10}, /* a digest of one byte */
+        {again_read, "\x93\x00\xce\x80\x00\x00\x00\x90", 8},              /* 2^31 keys, no value */
+        {again_read, "\x93\x01\xce\x80\x00\x00\x00\x90", 8},              /* 2^31 keys of 2 columns: 2^32 values */
+        {again_read, "\x93\x01\x01\x91\x01", 5},                          /* half a key */
+        {again_read, "\x93\x03\x00\x90", 4},                              /* no such table */
+        {again_read_answer, "\x91\xdd\xff\xff\xff\xff", 6},               /* 2^32 - 1 rows */
+        {again_children, "\x92\x01\x92\x01\x01", 5},                      /* no such reference */
+        {again_children, "\x92\x00\x91\x01", 4},                          /* of two columns */
+        {again_children_answer, "\x91\x93\xc0\x90\xc0", 5},               /* a rowid without its row */
+        {again_children_answer, "\x91\x92\xa1x\x90", 5},                  /* a rowid that is a text */
+        {again_scan, "\x94\x00\x01\x90\x91\x00", 6},                      /* a filter without its value */
+        {again_scan, "\x94\x00\x01\x90\x92\x02\x00", 7},                  /* no such column */
+        {again_scan, "\x94\x00\x01\x90\xdd\xff\xff\xff\xfe", 9},          /* 2^31 - 1 filters */
+        {again_write, "\x92\x01\x91\x93\x01\x00\x00", 7},                 /* an item is missing */
     };
     struct buffer out = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -729,6 +791,7 @@ static void a_kind_has_a_name(void **state)
     assert_string_equal(wire_kind_name(WIRE_STOP), "stop");
     assert_string_equal(wire_kind_name(WIRE_READ), "read");
     assert_string_equal(wire_kind_name(WIRE_CHILDREN), "children");
+    assert_string_equal(wire_kind_name(WIRE_KEPT), "kept");
     assert_string_equal(wire_kind_name(0), "unknown");
     assert_string_equal(wire_kind_name(UINT32_MAX), "unknown");
 }
