@@ -144,7 +144,7 @@ static bool get_ops(struct cursor *body, struct wire_entry *entry)
 {
     struct wire_op op;
     struct error ignored;
-    if (!cursor_array(body, &entry->op_count) || entry->op_count > LIMIT_BATCH_ROWS_MAX)
+    if (!cursor_array(body, &entry->op_count) || entry->op_count > LIMIT_BATCH_ROWS_MAX + 1)
         return false;
     entry->ops = *body;
     for (uint32_t i = 0; i < entry->op_count; i++) {
@@ -152,7 +152,7 @@ static bool get_ops(struct cursor *body, struct wire_entry *entry)
             return false;
         entry->row_count += op.kind != WIRE_ENTRY_KEEP;
     }
-    return true;
+    return entry->row_count <= LIMIT_BATCH_ROWS_MAX;
 }
 
 static bool get_participants(struct cursor *body, struct wire_entry *entry)

@@ -24,6 +24,7 @@ struct transaction;
 struct recovery;
 struct lookup;
 struct question;
+struct keyed;
 
 struct engine {
     /* given at the start, then only read */
@@ -70,6 +71,7 @@ struct engine {
     struct transaction *transactions;    /* active; likewise */
     struct lookup *lookups;
     struct question *questions;
+    struct keyed *keyed;   /* keys that are locked or looked up */
     uint64_t owners_begun; /* of locks: their ages */
 
     struct value *values; /* one row's */
@@ -82,6 +84,9 @@ struct engine {
 
 /* To the log, if there is one. `database` may be SCHEMA_NONE. */
 void engine_say(struct engine *engine, int level, database_id database, const char *text);
+
+/* The submission's ops are begun when there is room and those before them have been. */
+void engine_queue(struct engine *engine, struct submission *submission);
 
 /* One more operation of a submission has its outcome: answers it when that was the last. */
 void engine_answered(struct engine *engine, struct submission *submission);

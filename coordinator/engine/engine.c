@@ -4,6 +4,7 @@
 #include "batcher.h"
 #include "clock.h"
 #include "core.h"
+#include "keyed.h"
 #include "lookup.h"
 #include "peer.h"
 #include "query.h"
@@ -100,6 +101,8 @@ static void tell_granted(struct engine *engine)
 static void begin(struct engine *engine, struct submission *submission, uint32_t at)
 {
     struct op *op = &submission->ops[at];
+    if (submission->engine && keyed_answers(engine, submission, at))
+        return;
     if (submission->atomic)
         transaction_begin(engine, submission, 0, submission->count);
     else if (op->kind == OP_INSERT)
@@ -145,21 +148,28 @@ static void begin_waiting(struct engine *engine)
     }
 }
 
+void engine_queue(struct engine *engine, struct submission *submission)
+{
+    submission->next = NULL;
+    if (engine->last_waiting)
+        engine->last_waiting->next = submission;
+    else
+        engine->first_waiting = submission;
+    engine->last_waiting = submission;
+}
+
 static void take_submissions(struct engine *engine, struct submission *list)
 {
     while (list) {
         struct submission *submission = list;
         list = list->next;
-        submission->next = NULL;
-        if (submission->count == 0) {
+        submission->engine = NULL;
+        if (submission->count == 0)
             submission->finished(submission);
-            continue;
-        }
-        if (engine->last_waiting)
-            engine->last_waiting->next = submission;
+        else if (submission->key.len)
+            keyed_begin(engine, submission);
         else
-            engine->first_waiting = submission;
-        engine->last_waiting = submission;
+            engine_queue(engine, submission);
     }
 }
 
@@ -236,6 +246,7 @@ static void tick(struct engine *engine)
     task_tick(engine);
     transaction_tick(engine);
     lookup_tick(engine);
+    keyed_tick(engine);
     query_tick(engine);
 }
 
@@ -268,16 +279,17 @@ static void go_on(struct engine *engine)
 
 static bool is_busy(const struct engine *engine)
 {
-    return engine->first_waiting || engine->ops_active > 0 || engine->first_task || transaction_any_busy(engine);
+    return engine->first_waiting || engine->ops_active > 0 || keyed_any_waiting(engine) || engine->first_task ||
+           transaction_any_busy(engine);
 }
 
 /* What was submitted has been answered, and what was decided is in every file: a shard that was lost just now is waited
  * for. One that has been away for longer than an operation waits resolves at the next start. */
 static bool is_over(struct engine *engine)
 {
-    return engine->stopping &&
-           (!engine->serving || engine->now_ns >= running_of(engine)->stop_ends_ns ||
-            (!engine->first_waiting && engine->ops_active == 0 && !engine->questions && !transaction_any_busy(engine)));
+    return engine->stopping && (!engine->serving || engine->now_ns >= running_of(engine)->stop_ends_ns ||
+                                (!engine->first_waiting && engine->ops_active == 0 && !engine->questions &&
+                                 !keyed_any_waiting(engine) && !transaction_any_busy(engine)));
 }
 
 /* Not begun yet. */
@@ -294,7 +306,8 @@ static void refuse_waiting(struct engine *engine)
             submission->ops[0].slot = submission->count;
         engine->ops_active += submission->count - from;
         for (uint32_t i = from; i < submission->count; i++)
-            op_refuse(&submission->ops[i], &error);
+            if (submission->ops[i].result == OP_PENDING)
+                op_refuse(&submission->ops[i], &error);
         for (uint32_t left = submission->count - from; left > 0; left--)
             engine_answered(engine, submission);
     }
@@ -315,6 +328,8 @@ static void leave(struct engine *engine)
     transaction_stop(engine);
     lookup_stop(engine);
     query_stop(engine);
+    keyed_stop(engine);
+    refuse_waiting(engine); /* what that and the questions have let go */
 }
 
 static void *run(void *context)
@@ -362,6 +377,7 @@ static void engine_free(struct engine *engine)
     task_free_all(engine);
     transaction_free_all(engine);
     lookup_free_all(engine);
+    keyed_free_all(engine);
     query_free_all(engine);
     for (database_id d = 0; d < engine->schema->database_count; d++) {
         if (engine->batchers)

@@ -17,7 +17,8 @@ static const struct schema_table *table_of(const struct plan *plan, table_id tab
 bool plan_init(struct plan *plan, struct engine *engine, struct submission *submission, uint32_t first, uint32_t count,
                void (*told)(struct facts *facts, const struct error *error))
 {
-    *plan = (struct plan){.engine = engine, .submission = submission, .first = first, .count = count};
+    *plan = (struct plan){
+        .engine = engine, .submission = submission, .first = first, .count = count, .keeps_on = SCHEMA_NONE};
     images_init(&plan->images, engine);
     facts_init(&plan->facts, engine, &plan->images, told);
     plan->parts = calloc((size_t)engine->schema->database_count + 1, sizeof *plan->parts);
@@ -117,9 +118,9 @@ static void want_change(struct plan *plan, const struct image *image, const stru
 
 /* ---- what is to be written ---- */
 
-static struct plan_part *part_for(struct plan *plan, table_id table, uint32_t op)
+static struct plan_part *part_on(struct plan *plan, database_id database, uint32_t op)
 {
-    struct plan_part *part = &plan->parts[table_of(plan, table)->database];
+    struct plan_part *part = &plan->parts[database];
     if (part->count == part->capacity) {
         uint32_t capacity = part->capacity ? part->capacity * 2 : 4;
         uint32_t *larger = realloc(part->op_of, capacity * sizeof *larger);
@@ -130,6 +131,16 @@ static struct plan_part *part_for(struct plan *plan, table_id table, uint32_t op
     }
     part->op_of[part->count++] = op;
     return part;
+}
+
+static struct plan_part *part_for(struct plan *plan, table_id table, uint32_t op)
+{
+    return part_on(plan, table_of(plan, table)->database, op);
+}
+
+struct buffer *plan_room_to_keep(struct plan *plan)
+{
+    return &part_on(plan, plan->keeps_on, 0)->ops;
 }
 
 static void written(bool ok)
@@ -418,7 +429,7 @@ static void want_tables(struct plan *plan)
 {
     uint32_t shards = 0;
     for (database_id d = 0; d < plan->engine->schema->database_count; d++)
-        shards += plan->parts[d].count > 0;
+        shards += plan->parts[d].count > 0 || d == plan->keeps_on;
     for (const struct image *image = plan->images.first; shards > 1 && image; image = image->next)
         if (image->written)
             lockset_want(&plan->locks, rowkeys_table(plan->engine->rowkeys, image->table), false);

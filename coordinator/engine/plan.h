@@ -52,6 +52,7 @@ struct plan {
     struct facts facts;
     struct lockset locks;
     struct plan_part *parts; /* per database; allocated */
+    database_id keeps_on;    /* SCHEMA_NONE, or the database that takes part in any case: plan_room_to_keep */
     uint32_t written;        /* rows, in this round */
     struct plan_lost *first_lost, *last_lost;
     bool *inserted;                /* per operation, for upserts; allocated */
@@ -68,6 +69,10 @@ void plan_forget(struct plan *plan);
 
 /* After PLAN_REFUSED `refusals` say why: at least one. */
 enum plan_result plan_round(struct plan *plan);
+
+/* After PLAN_DONE: where an operation for `keeps_on` is put that is none of the plan's. The first of these is the one
+ * to blame for it. */
+struct buffer *plan_room_to_keep(struct plan *plan);
 
 /* After PLAN_DONE and success: what the operations' results say (op.inserted, op.new_key), and which rowids exist. */
 void plan_tell_results(struct plan *plan);

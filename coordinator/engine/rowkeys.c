@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_SPACES 2u /* of a table, behind its keys: its rowids, itself */
+#define REQUEST_SPACE UINT32_MAX /* no table's */
+#define OWN_SPACES 2u            /* of a table, behind its keys: its rowids, itself */
 
 struct rowkeys {
     const struct schema *schema;
@@ -110,6 +111,12 @@ uint64_t rowkeys_rowid(const struct rowkeys *rowkeys, table_id table, int64_t ro
 {
     const struct value value = value_integer(rowid);
     return key_add(key_start(rowkeys->first_space[table] + rowkeys->schema->tables[table].key_count), &value).bits;
+}
+
+uint64_t rowkeys_request(const void *key, size_t len)
+{
+    const struct value value = value_blob(key, len);
+    return key_add(key_start(REQUEST_SPACE), &value).bits;
 }
 
 bool rowkeys_is_coarse(const struct rowkeys *rowkeys, table_id table, uint16_t key)

@@ -48,6 +48,9 @@ bool rowkeys_is_coarse(const struct rowkeys *rowkeys, table_id table, uint16_t k
  * must see none of them half. */
 uint64_t rowkeys_table(const struct rowkeys *rowkeys, table_id table);
 
+/* The lock key of an idempotency key. */
+uint64_t rowkeys_request(const void *key, size_t len);
+
 /* Whether the child's values name just this parent row, as SQLite compares them: each as its column stores it, the
  * child's then with the parent's affinity, texts by the key's collation. */
 bool rowkeys_names(struct affinity_scratch *scratch, const struct schema *schema,

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task.h"
 
+#include "keyed.h"
+
 #include <stdlib.h>
 
 #define NS_PER_MS 1000000u
+#define KEEP_BYTES 512u /* of what is kept of an insert: more than it takes */
 
 static struct task *task_of_owner(struct lock_owner *owner)
 {
@@ -58,6 +61,8 @@ static void task_end(struct task *task)
 {
     struct engine *engine = task->engine;
     locks_release(engine->locks, &task->owner);
+    if (task->keyed)
+        keyed_ended(task->keyed);
     if (task->checker.missing || task->checker.error)
         references_release(&task->checker);
     if (task->before)
@@ -113,7 +118,10 @@ static void answer(struct task *task, const struct error *error)
     else if (op->result != OP_SAME)
         op->result = OP_DONE;
     task_count(task->engine, submission, op);
-    engine_answered(task->engine, submission);
+    if (task->keyed)
+        keyed_answered(task->keyed, submission, (uint32_t)(op - submission->ops), 1);
+    else
+        engine_answered(task->engine, submission);
 }
 
 static void refuse(struct task *task, const struct error *error)
@@ -157,16 +165,35 @@ static void overdue(struct batch_member *member, const struct error *error)
 
 static const struct batch_member_kind member_kind = {same, settled, overdue};
 
+/* With a key: together with what is kept of it. */
+static bool add_group(struct task *task, struct batcher *batcher)
+{
+    const struct submission *submission = task->submission;
+    const struct op *op = task->op;
+    struct buffer *body = batcher_room(batcher, op->row_len + KEEP_BYTES);
+    if (!body)
+        return false;
+    size_t before = body->len;
+    if (wire_put_group(body, 2) &&
+        wire_put_op(body, task->table, 0, submission->rows.bytes + op->row_at, op->row_len) &&
+        keyed_put(task->keyed, submission, (uint32_t)(op - submission->ops), 1, body) &&
+        batcher_added(batcher, &task->member))
+        return true;
+    body->len = before;
+    return false;
+}
+
 static void write_row(struct task *task)
 {
     struct engine *engine = task->engine;
+    struct batcher *batcher = &engine->batchers[engine->schema->tables[task->table].database];
     const struct op *op = task->op;
     struct error error;
     task->state = TASK_WRITING;
     task->step_ns = engine->now_ns;
-    if (batcher_row(&engine->batchers[engine->schema->tables[task->table].database], &task->member, task->table,
-                    op->same_is_fine ? WIRE_FLAG_SAME_IS_FINE : 0, task->submission->rows.bytes + op->row_at,
-                    op->row_len))
+    if (task->keyed ? add_group(task, batcher)
+                    : batcher_row(batcher, &task->member, task->table, op->same_is_fine ? WIRE_FLAG_SAME_IS_FINE : 0,
+                                  task->submission->rows.bytes + op->row_at, op->row_len))
         return;
     error_set(&error, ERROR_INTERNAL, "out of memory");
     refuse(task, &error);
@@ -316,6 +343,7 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
                           .before = task->before,
                           .engine = engine,
                           .submission = submission,
+                          .keyed = submission->engine,
                           .op = op,
                           .table = op->table,
                           .member.kind = &member_kind,

@@ -22,6 +22,7 @@ struct task {
     struct again_member again;
     struct engine *engine;
     struct submission *submission; /* NULL: the user has been answered */
+    struct keyed *keyed;           /* NULL: none */
     struct op *op;
     struct task *next, *before; /* active; free ones use `next` */
     table_id table;

@@ -2,6 +2,7 @@
 #include "transaction.h"
 
 #include "batcher.h"
+#include "keyed.h"
 #include "plan.h"
 #include "task.h"
 #include "wire.h"
@@ -33,6 +34,7 @@ struct transaction {
     struct lock_owner owner; /* first: a lock_owner is its transaction */
     struct engine *engine;
     struct submission *submission; /* NULL: the user has been answered */
+    struct keyed *keyed;           /* NULL: no key, or it is free again */
     struct transaction *next, *before;
     enum transaction_state state;
     uint64_t id;
@@ -69,10 +71,19 @@ static const struct plan_part *planned_for(const struct part *part)
 
 /* ---- life ---- */
 
+/* Its outcome is on every shard. */
+static void release(struct transaction *t)
+{
+    locks_release(t->engine->locks, &t->owner);
+    if (t->keyed)
+        keyed_ended(t->keyed);
+    t->keyed = NULL;
+}
+
 static void end(struct transaction *t)
 {
     struct engine *engine = t->engine;
-    locks_release(engine->locks, &t->owner);
+    release(t);
     if (t->before)
         t->before->next = t->next;
     else
@@ -99,7 +110,7 @@ static void answer(struct transaction *t, bool done, const struct error *error)
     struct submission *submission = t->submission;
     if (!submission)
         return;
-    if (done)
+    if (done && !t->keyed) /* else it was told for what is kept */
         plan_tell_results(&t->plan);
     t->submission = NULL;
     for (uint32_t i = 0; i < t->plan.count; i++) {
@@ -112,6 +123,10 @@ static void answer(struct transaction *t, bool done, const struct error *error)
             op->result = OP_DONE;
         if (done || op->error) /* nothing was said about the others, which may be tried again */
             task_count(t->engine, submission, op);
+    }
+    if (t->keyed) {
+        keyed_answered(t->keyed, submission, t->plan.first, t->plan.count);
+        return;
     }
     for (uint32_t left = t->plan.count; left > 0; left--) /* with the last it is somebody else's again */
         engine_answered(t->engine, submission);
@@ -198,7 +213,7 @@ static void resolved(struct transaction *t)
         return;
     }
     plan_tell_presence(&t->plan);
-    locks_release(t->engine->locks, &t->owner);
+    release(t);
     t->forgetting = true;
     send_forget(t->home);
 }
@@ -377,11 +392,12 @@ static bool place(struct transaction *t, struct error *error)
         if (!t->home || t->plan.parts[d].count > planned_for(t->home)->count)
             t->home = part;
         size_t locks = t->plan.locks.count * LOCKSET_BYTES_EACH;
-        if (entry_bytes(part) + locks > LIMIT_BATCH_BYTES_MAX || t->plan.parts[d].count > LIMIT_BATCH_ROWS_MAX)
+        uint32_t rows = t->plan.parts[d].count - (d == t->plan.keeps_on);
+        if (entry_bytes(part) + locks > LIMIT_BATCH_BYTES_MAX || rows > LIMIT_BATCH_ROWS_MAX)
             return error_set(error, ERROR_TOO_LARGE,
                              "a transaction of %u rows and %zu bytes in database %s: at most %d rows and %d bytes",
-                             t->plan.parts[d].count, entry_bytes(part) + locks, schema->databases[d].name,
-                             LIMIT_BATCH_ROWS_MAX, LIMIT_BATCH_BYTES_MAX);
+                             rows, entry_bytes(part) + locks, schema->databases[d].name, LIMIT_BATCH_ROWS_MAX,
+                             LIMIT_BATCH_BYTES_MAX);
     }
     return true;
 }
@@ -403,11 +419,23 @@ static struct part *part_away(struct transaction *t)
     return NULL;
 }
 
+/* What is kept of it is one of its operations. Its key's lock is held already, and to be held for what is promised. */
+static void add_keep(struct transaction *t)
+{
+    plan_tell_results(&t->plan);
+    if (!keyed_put(t->keyed, t->submission, t->plan.first, t->plan.count, plan_room_to_keep(&t->plan)))
+        panic("out of memory for an outcome");
+    lockset_want(&t->plan.locks, keyed_lock(t->keyed), true);
+    lockset_held(&t->plan.locks);
+}
+
 static void planned(struct transaction *t)
 {
     struct error error;
     struct part *away;
     locks_settle(&t->owner);
+    if (t->keyed)
+        add_keep(t);
     histogram_add(&metrics_of(t)->check, t->engine->now_ns - t->step_ns, t->plan.count);
     if (!place(t, &error))
         refuse(t, 0, &error);
@@ -562,6 +590,9 @@ void transaction_begin(struct engine *engine, struct submission *submission, uin
     t->engine = engine;
     t->submission = submission;
     t->step_ns = engine->now_ns;
+    t->keyed = submission->engine;
+    if (t->keyed)
+        t->plan.keeps_on = keyed_database(t->keyed, submission, first);
     lock_owner_init(&t->owner, granted);
     t->owner.is_in_doubt = is_in_doubt;
     t->owner.age = ++engine->owners_begun;

@@ -364,6 +364,31 @@ struct sent *world_submit_atomic(struct world *world, const char *rows)
     return submit(world, submission);
 }
 
+static struct submission *keyed_rows(const struct world *world, const char *key, const char *rows, bool atomic)
+{
+    struct submission *submission = read_rows(world, rows);
+    struct error error;
+    table_id table = atomic ? SCHEMA_NONE : submission->ops[0].table;
+    submission->atomic = atomic;
+    for (uint32_t i = 1; i < submission->count; i++)
+        if (submission->ops[i].table != table)
+            table = SCHEMA_NONE;
+    const char *path = table == SCHEMA_NONE ? "/batch" : world->schema->tables[table].name;
+    if (!submission_set_key(submission, path, table, key, strlen(key), "", rows, strlen(rows), &error))
+        panic("%s", error.text);
+    return submission;
+}
+
+struct sent *world_submit_keyed(struct world *world, const char *key, const char *rows)
+{
+    return submit(world, keyed_rows(world, key, rows, false));
+}
+
+struct sent *world_submit_keyed_atomic(struct world *world, const char *key, const char *rows)
+{
+    return submit(world, keyed_rows(world, key, rows, true));
+}
+
 static struct submission *many_rows(const struct world *world, table_id table, int64_t from, uint32_t count,
                                     struct value second)
 {
@@ -391,9 +416,27 @@ struct sent *world_submit_many_atomic(struct world *world, table_id table, int64
     return submit(world, submission);
 }
 
+struct sent *world_submit_many_keyed(struct world *world, const char *key, table_id table, uint32_t count)
+{
+    struct submission *submission = many_rows(world, table, 1, count, value_null());
+    struct error error;
+    submission->atomic = true;
+    if (!submission_set_key(submission, "/batch", SCHEMA_NONE, key, strlen(key), "", "many", 4, &error))
+        panic("%s", error.text);
+    return submit(world, submission);
+}
+
 bool sent_is_answered(const struct sent *sent)
 {
     return is_set(&sent->answered);
+}
+
+bool sent_is_replayed(const struct sent *sent)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < sent->submission->count; i++)
+        all = all && sent->submission->ops[i].replayed;
+    return all;
 }
 
 static const char *word_of(const struct op *op)

@@ -70,10 +70,17 @@ void world_stopped(struct world *world);
 
 struct sent *world_submit(struct world *world, const char *rows);
 struct sent *world_submit_atomic(struct world *world, const char *rows);
+/* With an idempotency key; the digest is of the text. Rows of one table alone, not atomic, come by that table's path.
+ */
+struct sent *world_submit_keyed(struct world *world, const char *key, const char *rows);
+struct sent *world_submit_keyed_atomic(struct world *world, const char *key, const char *rows);
 /* `count` rows with the ids from `from` on, and that in their second column. */
 struct sent *world_submit_many(struct world *world, table_id table, int64_t from, uint32_t count, struct value second);
 struct sent *world_submit_many_atomic(struct world *world, table_id table, int64_t from, uint32_t count,
                                       struct value second);
+
+/* The rows 1 to `count`, as one, with a key. */
+struct sent *world_submit_many_keyed(struct world *world, const char *key, table_id table, uint32_t count);
 
 /* Asks a shard for its stats; for a page of a table. */
 struct asked *world_ask(struct world *world, database_id database);
@@ -91,6 +98,8 @@ void world_reconnect(struct world *world, database_id database);
 bool world_logged(const char *text);
 unsigned world_logged_times(const char *text);
 
+/* Whether every op's outcome is that of an earlier submission. */
+bool sent_is_replayed(const struct sent *sent);
 bool sent_is_answered(const struct sent *sent);
 /* Waits for it. Of more than eight that all went alike only the first is told, and "…". */
 const char *sent_outcome(struct sent *sent);

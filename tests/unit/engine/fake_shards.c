@@ -17,6 +17,15 @@ struct note {
     struct buffer answer;
 };
 
+/* Under an idempotency key, like a row of _sheaf_answers. */
+struct kept {
+    struct buffer key, outcome;
+    uint8_t digest[WIRE_DIGEST_BYTES];
+    uint32_t index;
+    uint64_t txn; /* prepared only; 0: there */
+    struct kept *next;
+};
+
 struct shard {
     struct fake_says says;
     bool broken;
@@ -32,6 +41,7 @@ struct shard {
     struct fake_request *first, *last, *unread;
     uint64_t last_batch;
     struct note notes[KEPT];
+    struct kept *kept; /* by index, ascending */
 };
 
 struct links {
@@ -71,6 +81,12 @@ void fake_close(void)
             next = request->next;
             buffer_release(&request->body);
             free(request);
+        }
+        for (struct kept *kept = shard->kept, *next; kept; kept = next) {
+            next = kept->next;
+            buffer_release(&kept->key);
+            buffer_release(&kept->outcome);
+            free(kept);
         }
         for (unsigned i = 0; i < KEPT; i++) {
             buffer_release(&shard->notes[i].request);
@@ -228,22 +244,56 @@ static void meet(const struct shard *shard, struct wire_write_results *results, 
     buffer_release(&text);
 }
 
+static void keep(struct shard *shard, const struct wire_keep *keep, uint64_t txn)
+{
+    struct kept **at = &shard->kept, *kept = calloc(1, sizeof *kept);
+    if (!kept || !buffer_put(&kept->key, keep->key, keep->key_len) ||
+        (keep->outcome_len && !buffer_put(&kept->outcome, keep->outcome, keep->outcome_len)))
+        panic("out of memory");
+    memcpy(kept->digest, keep->digest, sizeof kept->digest);
+    kept->index = keep->index;
+    kept->txn = txn;
+    while (*at && (*at)->index < kept->index)
+        at = &(*at)->next;
+    kept->next = *at;
+    *at = kept;
+}
+
+/* The entry was applied: what it keeps is there, or promised. */
+static void keep_all(struct shard *shard, const struct wire_entry *entry)
+{
+    struct cursor ops = entry->ops;
+    struct wire_op op;
+    if (entry->kind == WIRE_ENTRY_RESOLVE) {
+        for (struct kept *kept = shard->kept; kept; kept = kept->next)
+            if (kept->txn == entry->txn)
+                kept->txn = entry->commit ? 0 : UINT64_MAX;
+        return;
+    }
+    for (uint32_t i = 0; i < entry->op_count; i++)
+        if (wire_get_op(&ops, &op, NULL) && op.kind == WIRE_ENTRY_KEEP)
+            keep(shard, &op.keep, entry->kind == WIRE_ENTRY_PREPARE ? entry->txn : 0);
+}
+
 /* An entry has at most one failure: the first. */
-static void meet_all(const struct shard *shard, struct cursor body, uint32_t count, struct wire_write_results *results)
+static void meet_all(struct shard *shard, struct cursor body, uint32_t count, struct wire_write_results *results)
 {
     struct wire_entry entry;
     struct wire_op op;
     for (uint32_t i = 0; i < count; i++) {
+        uint32_t failures = results->failure_count;
         if (!wire_get_entry(&body, &entry, NULL))
             panic("an entry cannot be read");
+        struct cursor ops = entry.ops;
         if (entry.kind < WIRE_ENTRY_GROUP)
             meet(shard, results, i, 0, &entry.op);
         else if (entry.kind != WIRE_ENTRY_RESOLVE && entry.kind != WIRE_ENTRY_FORGET) {
-            uint32_t failures = results->failure_count;
             for (uint32_t o = 0; o < entry.op_count && failures == results->failure_count; o++)
-                if (wire_get_op(&entry.ops, &op, NULL))
+                if (wire_get_op(&ops, &op, NULL))
                     meet(shard, results, i, o, &op);
         }
+        if (failures == results->failure_count)
+            keep_all(shard, &entry);
     }
 }
 
@@ -324,6 +374,29 @@ static void answer_probe(const struct shard *shard, const struct fake_request *r
     wire_results_release(&results);
 }
 
+static void answer_kept(const struct shard *shard, const struct fake_request *request, struct buffer *message)
+{
+    struct cursor body = cursor_over(request->body.bytes, request->body.len);
+    struct wire_kept_ask ask;
+    struct buffer list = {0};
+    uint32_t count = 0;
+    bool more = false;
+    if (!wire_get_kept(&body, &ask, NULL))
+        panic("a question cannot be read");
+    for (const struct kept *kept = shard->kept; kept && !more; kept = kept->next) {
+        if (kept->txn || kept->index < ask.from || kept->key.len != ask.key_len ||
+            memcmp(kept->key.bytes, ask.key, ask.key_len) != 0)
+            continue;
+        more = count == FAKE_KEPT_PAGE;
+        if (!more && !wire_put_kept_one(&list, kept->index, kept->digest, kept->outcome.bytes, kept->outcome.len))
+            panic("out of memory");
+        count += !more;
+    }
+    if (!wire_put_kept_answer(message, !more, count, &list))
+        panic("out of memory");
+    buffer_release(&list);
+}
+
 static void answer_now(struct fake_request *request)
 {
     struct shard *shard = &fake.shards[request->database];
@@ -341,6 +414,8 @@ static void answer_now(struct fake_request *request)
         answer_keys(shard, request, &body);
     else if (request->header.kind == WIRE_PROBE)
         answer_probe(shard, request, &body);
+    else if (request->header.kind == WIRE_KEPT)
+        answer_kept(shard, request, &body);
     else
         wire_put_nothing(&body);
     bool ok = done ? wire_put_done(&message, &request->header) && buffer_put(&message, body.bytes, body.len)

@@ -10,16 +10,21 @@
  *   scan, stats, ping, stop                      write 7: resolve 1.1 commit; forget 1.1     (1.1: epoch, number)
  *   probe [people(1,'a')~]
  *   people(1)=(-,'b')                            an update, with its key; -people(1) a delete
+ *   +K.0=done +K=unique +K.claim                 what is kept under the idempotency key K: of op 0, of all, of none
+ *   kept K                                       kept K from 5
  *
  * and answered at once, unless its kind is held; then by fake_answer or fake_refuse. A write is answered as a shard
  * would: out of order, again from the notes (a number that comes again must bring the same bytes), applied. What an op
  * meets is told beforehand, by the beginning of its text: fake_fails, fake_same. It holds no rows: what asks for rows
- * (read, children, scan) has to be held and refused. */
+ * (read, children, scan) has to be held and refused. What was kept under idempotency keys it tells, at most
+ * FAKE_KEPT_PAGE at a time. */
 #ifndef SHEAF_TEST_FAKE_SHARDS_H
 #define SHEAF_TEST_FAKE_SHARDS_H
 
 #include "links.h"
 #include "wire.h"
+
+#define FAKE_KEPT_PAGE 3
 
 struct fake_request {
     struct wire_header header;

@@ -36,8 +36,37 @@ static void put_op_key(struct buffer *text, const struct wire_op *op)
     put_values(text, values, count);
 }
 
+/* The user's key stands behind the tag of its path. */
+static void put_request_key(struct buffer *text, const uint8_t *key, size_t len)
+{
+    if (len <= ROW_TAG_BYTES || !buffer_put(text, key + ROW_TAG_BYTES, len - ROW_TAG_BYTES))
+        panic("an idempotency key cannot be read");
+}
+
+static void put_keep(struct buffer *text, const struct wire_keep *keep)
+{
+    struct cursor outcome = cursor_over(keep->outcome, keep->outcome_len);
+    uint32_t items, kind = 0, at, code = 0;
+    put_text(text, "+");
+    put_request_key(text, keep->key, keep->key_len);
+    if (!keep->outcome_len) {
+        put_text(text, ".claim");
+        return;
+    }
+    if (keep->index != UINT32_MAX)
+        buffer_format(text, ".%u", keep->index);
+    if (!cursor_array(&outcome, &items) || !cursor_uint32(&outcome, &kind) || !cursor_uint32(&outcome, &at) ||
+        (kind == 2 && !cursor_uint32(&outcome, &code)))
+        panic("an outcome cannot be read");
+    buffer_format(text, "=%s", kind == 2 ? error_code_name((enum error_code)code) : "done");
+}
+
 void fake_put_op(const struct schema *schema, struct buffer *text, const struct wire_op *op)
 {
+    if (op->kind == WIRE_ENTRY_KEEP) {
+        put_keep(text, &op->keep);
+        return;
+    }
     const struct schema_table *table = &schema->tables[op->table];
     struct value values[VALUES_MAX];
     struct error error;
@@ -186,6 +215,18 @@ static void put_probe(const struct schema *schema, struct buffer *text, struct c
     put_ops(schema, text, ops, count);
 }
 
+static void put_kept(struct buffer *text, struct cursor body)
+{
+    struct wire_kept_ask ask;
+    struct error error;
+    if (!wire_get_kept(&body, &ask, &error))
+        panic("%s", error.text);
+    put_text(text, "kept ");
+    put_request_key(text, ask.key, ask.key_len);
+    if (ask.from)
+        buffer_format(text, " from %u", ask.from);
+}
+
 bool fake_is_claim(struct cursor body)
 {
     struct wire_hello hello;
@@ -207,6 +248,8 @@ void fake_describe(const struct schema *schema, struct fake_request *request)
         put_keys(schema, &text, body);
     else if (request->header.kind == WIRE_PROBE && body.at != body.end)
         put_probe(schema, &text, body);
+    else if (request->header.kind == WIRE_KEPT)
+        put_kept(&text, body);
     else if (request->header.kind == WIRE_HELLO)
         put_text(&text, fake_is_claim(body) ? "claim" : "hello");
     else
