@@ -45,7 +45,7 @@
     X(start_ms, 30000, 100, 600000, "ms", "a shard's start until it is ready (a long recovery of its WAL included)")  \
     X(lock_file_ms, 5000, 0, 600000, "ms", "wait for a predecessor's lock file")                                      \
     X(answer_ms, 60000, 100, 3600000, "ms", "an operation's wait for its shard; then unknown or unavailable")         \
-    X(away_ms, 0, 0, 3600000, "ms", "a server's wait for a shard that is away; then unavailable")                     \
+    X(away_ms, 0, 0, 3600000, "ms", "a server's wait for a shard, from its loss on; then unavailable")                \
     X(lock_ms, 5000, 10, 3600000, "ms", "a server's wait for a lock; then unavailable or conflict")                   \
     X(heartbeat_ms, 1000, 50, 60000, "ms", "between two pings of a link")                                             \
     X(mute_ms, 5000, 200, 600000, "ms", "no sign of progress: the shard is mute")                                     \
