@@ -3,7 +3,7 @@
 
 #include "links.h"
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NS_PER_MS 1000000u
@@ -25,12 +25,20 @@ void peer_release(struct peer *peer)
     buffer_release(&peer->hello.body);
 }
 
+/* What links say of it names it already. */
+static const char *why_unnamed(const struct peer *peer)
+{
+    char name[sizeof "database : " + LIMIT_NAME_BYTES_MAX];
+    int len = snprintf(name, sizeof name, "database %s: ", name_of(peer));
+    return peer->why.text + (strncmp(peer->why.text, name, (size_t)len) == 0 ? len : 0);
+}
+
 void peer_error(const struct peer *peer, struct error *error)
 {
     if (peer->state == PEER_READY)
         error_set(error, ERROR_UNAVAILABLE, "database %s has not answered in time", name_of(peer));
     else
-        error_set(error, ERROR_UNAVAILABLE, "database %s is not available: %s", name_of(peer), peer->why.text);
+        error_set(error, ERROR_UNAVAILABLE, "database %s is not available: %s", name_of(peer), why_unnamed(peer));
 }
 
 static bool is_away_for(const struct peer *peer, int64_t ms)

@@ -17,7 +17,7 @@ static void what_needs_a_shard_that_is_away_is_refused_at_once(void **state)
     struct sent *deletion = world_submit(world, "-things(1)");
     struct asked *asked = world_ask(world, THINGS);
     world_assert_at_once(world, row, "unavailable done");
-    assert_string_equal(sent_text(row), "database things is not available: database things: lost, as told");
+    assert_string_equal(sent_text(row), "database things is not available: lost, as told");
     world_assert_at_once(world, whole, "- unavailable");
     world_assert_at_once(world, read, "unavailable");
     world_assert_at_once(world, deletion, "unavailable");
@@ -57,7 +57,7 @@ static void why_a_shard_does_not_come_back_is_told(void **state)
     fake_fail_to_start(THINGS, "no disk");
     struct sent *sent = world_submit(world, "things(1,-)");
     world_assert_at_once(world, sent, "unavailable");
-    assert_string_equal(sent_text(sent), "database things is not available: database things: no disk");
+    assert_string_equal(sent_text(sent), "database things is not available: no disk");
     fake_fail_to_start(THINGS, "no memory");
     fake_fail_to_start(THINGS, "no disk");
     world_settle(world);

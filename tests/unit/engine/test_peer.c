@@ -107,7 +107,7 @@ static void who_waits_too_long_for_a_shard_learns_why(void **state)
     struct asked *asked = world_ask(world, THINGS);
     struct sent *sent = world_submit(world, "things(1,'a') people(1,'a')");
     assert_outcome(sent, "unavailable done");
-    assert_string_equal(sent_text(sent), "database things is not available: database things: lost, as told");
+    assert_string_equal(sent_text(sent), "database things is not available: lost, as told");
     asked_wait(asked);
     assert_int_equal(asked->query.error.code, ERROR_UNAVAILABLE);
     world_reconnect(world, THINGS); /* nothing had been sent, and nothing is */

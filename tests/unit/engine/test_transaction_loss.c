@@ -96,7 +96,7 @@ static void a_promise_that_was_not_asked_for_in_time_aborts(void **state)
     fake_lose(PEOPLE, false);
     struct sent *sent = world_submit_atomic(world, "people(1,'a') staff(1,-) things(1,-) things(2,-)");
     assert_outcome(sent, "unavailable - - -");
-    assert_string_equal(sent_text(sent), "database people is not available: database people: lost, as told");
+    assert_string_equal(sent_text(sent), "database people is not available: lost, as told");
     expect(STAFF, "write 1: prepare 1.1 home=things [staff(1,-)]");
     expect(STAFF, "write 2: resolve 1.1 abort");
     world_reconnect(world, PEOPLE);
