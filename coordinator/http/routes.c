@@ -97,7 +97,11 @@ static bool is_json(const char *type)
     if (len != strlen("application/json") || strncasecmp(type, "application/json", len) != 0)
         return false;
     const char *charset = strcasestr(type + len, "charset=");
-    return !charset || strncasecmp(charset + 8 + (charset[8] == '"'), "utf-8", 5) == 0;
+    if (!charset)
+        return true;
+    const char *name = charset + strlen("charset=");
+    name += *name == '"';
+    return strncasecmp(name, "utf-8", 5) == 0 && strchr("\"; \t", name[5]); /* its NUL as well */
 }
 
 static bool body_fits(const struct request *request, struct error *error)

@@ -102,20 +102,29 @@ static bool take_one(struct server *server, int listener)
     return true;
 }
 
-static bool has_room(struct server *server)
+static bool has_room(const struct server *server)
 {
-    if (server->visitors.count < (uint64_t)server->http->limits->connections)
-        return true;
-    server->http->counts.evicted += visitors_evict(&server->visitors, server->now_ns);
-    return false;
+    return server->visitors.count < (uint64_t)server->http->limits->connections;
+}
+
+/* For one who waits. Whoever is on the way out already makes room as well, in a round or two. */
+static void make_room(struct server *server)
+{
+    if (server->visitors.leaving == 0)
+        server->http->counts.evicted += visitors_evict(&server->visitors, server->now_ns);
 }
 
 static void take_clients(struct server *server, const struct pollfd *polled)
 {
-    for (uint32_t i = 0; i < server->listener_count; i++)
-        for (int taken = 0; polled[i].revents && taken < ACCEPTS_PER_ROUND && has_room(server); taken++)
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        if (!polled[i].revents)
+            continue;
+        if (!has_room(server))
+            make_room(server);
+        for (int taken = 0; taken < ACCEPTS_PER_ROUND && has_room(server); taken++)
             if (!take_one(server, server->listeners[i]))
                 break;
+    }
 }
 
 /* ---- answers ---- */

@@ -72,6 +72,7 @@ void visitors_remove(struct visitors *visitors, struct visitor *visitor)
 {
     take_out(visitors, visitor);
     visitors->count--;
+    visitors->leaving -= visitor->state == VISITOR_SHUT_DOWN;
     free(visitor);
 }
 
@@ -88,6 +89,7 @@ static void end(struct visitors *visitors, struct visitor *visitor, uint64_t now
 {
     (void)shutdown(visitor->fd, SHUT_RDWR); /* fails when the client went first */
     visitors_move(visitors, visitor, VISITOR_SHUT_DOWN, now_ns);
+    visitors->leaving++;
 }
 
 void visitors_tick(struct visitors *visitors, uint64_t now_ns)

@@ -32,6 +32,7 @@ struct visitors {
     const struct limits *limits;
     struct visitor *first, *last;
     uint32_t count;
+    uint32_t leaving; /* of those: VISITOR_SHUT_DOWN */
 };
 
 /* NULL: out of memory. */

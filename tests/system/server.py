@@ -22,6 +22,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.parse
 
 import sheaf
@@ -74,6 +75,66 @@ def connect_unix(path, timeout):
         sock.close()
         raise
     return sock
+
+
+class Raw:
+    """A bare connection, for those who write their own HTTP: any number of requests, then any number of answers."""
+
+    def __init__(self, sock):
+        self.sock, self.file = sock, sock.makefile("rb")
+
+    def send(self, data):
+        self.sock.sendall(data.encode() if isinstance(data, str) else data)
+
+    def answer(self, head=False):
+        """The next answer (of a HEAD: without a body, whatever its length says). None: the server ended it."""
+        line = self.file.readline()
+        if not line:
+            return None
+        headers = http.client.parse_headers(self.file)
+        status = int(line.split()[1])
+        empty = head or status < 200 or status == 304
+        length = 0 if empty else int(headers["Content-Length"])
+        body = self.file.read(length)
+        if len(body) < length:
+            raise http.client.IncompleteRead(body, length - len(body))
+        return Answer(status, headers, body)
+
+    def ask(self, data):
+        self.send(data)
+        return self.answer()
+
+    def ends(self):
+        """Waits for the server to end it, after which nothing else may have come; when that was, as time.monotonic."""
+        try:
+            rest = self.file.read()
+        except ConnectionResetError:
+            rest = b""
+        if rest:
+            raise AssertionError(f"more came before the end: {rest[:500]}")
+        return time.monotonic()
+
+    def drip(self, data, pause_s):
+        """Sends a byte at a time until all is sent (then None) or the server ends the connection; when that was."""
+        for i in range(len(data)):
+            readable, _, _ = select.select([self.sock], [], [], pause_s)
+            if readable:
+                return self.ends()
+            try:
+                self.sock.sendall(data[i:i + 1])
+            except (BrokenPipeError, ConnectionResetError):
+                return time.monotonic()
+        return None
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class Client:
@@ -242,10 +303,10 @@ class Server(Client):
         return Client(self.connect(unix, timeout), headers)
 
     def raw(self, unix=False, timeout=sheaf.TIMEOUT_S):
-        """A bare connection, for those who write their own HTTP."""
+        """with s.raw() as connection: …"""
         if unix:
-            return connect_unix(self.unix, timeout)
-        return socket.create_connection(("127.0.0.1", self.port), timeout)
+            return Raw(connect_unix(self.unix, timeout))
+        return Raw(socket.create_connection(("127.0.0.1", self.port), timeout))
 
     def connect(self, unix=False, timeout=sheaf.TIMEOUT_S):
         if unix:
