@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FILE_BYTES_MAX (TOKEN_BYTES_MAX + 2) /* with its line end */
+
 static bool is_private(int fd, const char *path, struct error *error)
 {
     struct stat status;
@@ -32,13 +34,13 @@ static bool is_token(char *text, size_t len)
     for (size_t i = 0; i < len; i++)
         if (text[i] <= ' ' || text[i] > '~')
             return false;
-    return len > 0;
+    return len > 0 && len <= TOKEN_BYTES_MAX;
 }
 
 bool token_read(const char *path, char **ret_token, struct error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    char *text = calloc(1, TOKEN_BYTES_MAX + 2);
+    char *text = calloc(1, FILE_BYTES_MAX + 2);
     bool fine = false;
 
     if (fd < 0)
@@ -46,11 +48,11 @@ bool token_read(const char *path, char **ret_token, struct error *error)
     else if (!text)
         error_set(error, ERROR_INTERNAL, "out of memory");
     else if (is_private(fd, path, error)) {
-        ssize_t len = read(fd, text, TOKEN_BYTES_MAX + 1);
+        ssize_t len = read(fd, text, FILE_BYTES_MAX + 1);
 
         if (len < 0)
             error_set(error, ERROR_PARSE, "%s: %s", path, strerror(errno));
-        else if (len > (ssize_t)TOKEN_BYTES_MAX || !is_token(text, (size_t)len))
+        else if (len > (ssize_t)FILE_BYTES_MAX || !is_token(text, (size_t)len))
             error_set(error, ERROR_PARSE, "%s does not hold a token: one line of visible ASCII, at most %u bytes", path,
                       TOKEN_BYTES_MAX);
         else
@@ -68,6 +70,6 @@ bool token_read(const char *path, char **ret_token, struct error *error)
 void token_free(char *token)
 {
     if (token)
-        explicit_bzero(token, TOKEN_BYTES_MAX + 2);
+        explicit_bzero(token, FILE_BYTES_MAX + 2);
     free(token);
 }

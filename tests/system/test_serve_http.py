@@ -36,6 +36,7 @@ def select_read(connection, wait_s):
 
 class Speaking(server.Shared):
     SCHEMA = SCHEMA
+    CONFIG = "[limits]\nheader_ms = 2000\n"  # some of what is no HTTP is waited for so long
     KEYS = {"t": ["id"]}
 
     def test_methods_that_a_path_does_not_know_are_405_with_those_that_it_does(self):
@@ -311,7 +312,7 @@ class Limits(server.Case):
         s = self.serve(schema=SCHEMA, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
         crowd = []
         try:
-            for _ in range(100):
+            for _ in range(75):
                 crowd.append(s.raw())
             with s.raw() as c:
                 self.assertEqual(c.ask(get("/healthz")).status, 200)
