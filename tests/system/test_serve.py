@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`coordinator serve` as a process: how it starts, listens, whom it lets in, what it leaves, how it ends."""
 
+import fcntl
 import json
 import os
 import pwd
@@ -8,6 +9,7 @@ import re
 import signal
 import socket
 import stat
+import threading
 
 import server
 import sheaf
@@ -46,6 +48,21 @@ class Life(server.Case):
         other = s.client(unix=True)
         self.assertEqual(self.done(other.get(path("users", 1))), USER)
         other.close()
+
+    def test_nobody_is_let_in_before_every_shard_is_ready(self):
+        os.mkdir(self.data, 0o700)
+        with open(sheaf.database(self.data, "one") + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the shard waits for a predecessor that goes on for a while
+            started = threading.Thread(target=lambda: setattr(self, "s", self.serve(config=ONE)))
+            started.start()
+            sock = os.path.join(self.data, "http.sock")
+            while not (os.path.exists(sock) and sheaf.shardds_of(self.data)):
+                self.assertTrue(started.is_alive())
+            with self.assertRaises(ConnectionRefusedError):
+                server.connect_unix(sock, 5)
+            self.assertTrue(started.is_alive())
+        started.join()
+        self.assertEqual(self.s.get("/readyz").status, 200)
 
     def test_the_address_of_the_configuration_and_the_option_that_wins(self):
         s = self.serve(config=ONE + "[http]\nlisten = localhost:0\n", listen=None)
