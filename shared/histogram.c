@@ -43,6 +43,22 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
         into->slots[i] += from->slots[i];
 }
 
+void histogram_subtract(struct histogram *into, const struct histogram *from)
+{
+    unsigned last = 0;
+    into->count -= from->count;
+    into->sum -= from->sum;
+    for (unsigned i = 0; i < HISTOGRAM_SLOTS; i++) {
+        into->slots[i] -= from->slots[i];
+        if (into->slots[i])
+            last = i;
+    }
+    if (!into->count)
+        into->max = 0;
+    else if (last < HISTOGRAM_SLOTS - 1 && slot_top(last) < into->max)
+        into->max = slot_top(last);
+}
+
 uint64_t histogram_percentile(const struct histogram *histogram, double share)
 {
     if (!histogram->count)

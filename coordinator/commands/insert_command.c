@@ -56,7 +56,7 @@ static bool write_metrics(struct session *session, const struct options *options
 
     if (!metrics_wanted(&target))
         return true;
-    if (!metrics_gather(session->engine, session->schema, stream->parse, started_ns, &metrics, error))
+    if (!session_gather(session, stream->parse, started_ns, &metrics, error))
         return false;
     metrics.refused_in_input = outcome->unparsed;
     fine = metrics_write(&metrics, &target, error);
@@ -102,7 +102,7 @@ int insert_command(int argc, char **argv)
 
     if (result != OPTIONS_GO)
         return options_leave(result);
-    if (!session_open(&session, &options, &error))
+    if (!session_open_shared(&session, &options, &error))
         return options_complain(spec.verb, &error);
     const char *const files[] = {"-", session.ddl_file, session.config.file};
     const struct outputs outputs = {session.data, files, sizeof files / sizeof *files};

@@ -179,7 +179,7 @@ static bool write_metrics(const struct load *load, uint64_t started_ns, struct e
     if (!metrics_wanted(&target))
         return true;
     struct histogram *parse = parse_by_database(load);
-    bool fine = metrics_gather(load->session.engine, load->session.schema, parse, started_ns, &metrics, error);
+    bool fine = session_gather(&load->session, parse, started_ns, &metrics, error);
     free(parse);
     if (!fine)
         return false;
@@ -342,7 +342,7 @@ int load_command(int argc, char **argv)
     if (first >= argc)
         return options_usage_error("load", "which files? TABLE=FILE...");
     load.input_count = (size_t)(argc - first);
-    if (!session_open(&load.session, &load.options, &error))
+    if (!session_open_shared(&load.session, &load.options, &error))
         return options_complain("load", &error);
     bool fine = read_operands(&load, argv + first, &error) && look_at_outputs(&load, &error) &&
                 session_start(&load.session, &load.options, &error) && prepare(&load, &error);

@@ -11,6 +11,8 @@
 #include "options.h"
 #include "outputs.h"
 #include "privileges.h"
+#include "relay_client.h"
+#include "relay_server.h"
 #include "schema_json.h"
 #include "server.h"
 #include "session.h"
@@ -25,6 +27,8 @@
 
 #define LISTEN_STANDARD "127.0.0.1:8080"
 
+enum { LISTENER_TCP, LISTENER_UNIX, LISTENER_RELAY, LISTENERS };
+
 enum own { OWN_LISTEN, OWN_TOKEN_FILE, OWN_USER };
 
 struct serve {
@@ -32,10 +36,11 @@ struct serve {
     const char *token_file;
     const char *user;
     struct session session;
-    struct listener listeners[2]; /* TCP, Unix */
+    struct listener listeners[LISTENERS];
     char *token;
     struct http http;
     struct server *server;
+    struct relay_server *relay;
 };
 
 static const struct options_own own[] = {
@@ -86,12 +91,13 @@ static bool bind_listeners(struct serve *serve, struct error *error)
     const char *address = chosen(serve->listen, serve->session.config.http_listen);
     bool loopback = true;
 
-    if (!listen_tcp(address ? address : LISTEN_STANDARD, &serve->listeners[0], &loopback, error))
+    if (!listen_tcp(address ? address : LISTEN_STANDARD, &serve->listeners[LISTENER_TCP], &loopback, error))
         return false;
     if (!loopback && !serve->token)
         return error_set(error, ERROR_PARSE, "%s can be reached from other hosts: that needs a token (--token-file)",
-                         serve->listeners[0].name);
-    return listen_unix(serve->session.data, &serve->listeners[1], error);
+                         serve->listeners[LISTENER_TCP].name);
+    return listen_unix(serve->session.data, "http.sock", &serve->listeners[LISTENER_UNIX], error) &&
+           listen_unix(serve->session.data, RELAY_SOCKET_NAME, &serve->listeners[LISTENER_RELAY], error);
 }
 
 static bool prepare(struct serve *serve, const struct options *options, struct error *error)
@@ -124,15 +130,18 @@ static bool fill_http(struct serve *serve, struct error *error)
 
 static bool open_door(struct serve *serve, struct error *error)
 {
-    const struct server_options options = {&serve->http, serve->listeners, 2};
+    const struct server_options options = {&serve->http, serve->listeners, 2 /* all but the relay's */};
 
-    if (!listen_open(&serve->listeners[0], error) || !listen_open(&serve->listeners[1], error))
-        return false;
-    serve->server = server_start(&options, error);
+    for (int i = 0; i < LISTENERS; i++)
+        if (!listen_open(&serve->listeners[i], error))
+            return false;
+    serve->relay =
+        relay_server_start(serve->session.engine, serve->session.schema, serve->listeners[LISTENER_RELAY].fd, error);
+    serve->server = serve->relay ? server_start(&options, error) : NULL;
     if (!serve->server)
         return false;
-    fprintf(stderr, "coordinator serve: ready on http://%s and on the Unix socket %s\n", serve->listeners[0].name,
-            serve->listeners[1].name);
+    fprintf(stderr, "coordinator serve: ready on http://%s and on the Unix socket %s\n",
+            serve->listeners[LISTENER_TCP].name, serve->listeners[LISTENER_UNIX].name);
     return notify_send("READY=1", error);
 }
 
@@ -169,9 +178,11 @@ static void leave(struct serve *serve)
     (void)notify_send("STOPPING=1", &ignored);
     if (serve->server)
         server_close_door(serve->server);
+    relay_server_close_door(serve->relay);
     gather_stop(serve->http.gather);
     session_stop(&serve->session);
     server_stop(serve->server);
+    relay_server_stop(serve->relay);
     done_free(serve->http.done);
     buffer_release(&serve->http.schema_json);
     buffer_release(&serve->http.openapi_json);
@@ -198,7 +209,7 @@ static int serve_until_signal(struct serve *serve, const struct options *options
 
 int serve_command(int argc, char **argv)
 {
-    struct serve serve = {.listeners = {{.fd = -1}, {.fd = -1}}};
+    struct serve serve = {.listeners = {{.fd = -1}, {.fd = -1}, {.fd = -1}}};
     const struct options_spec spec = {.verb = "serve",
                                       .usage = "[OPTION]...",
                                       .about = about,
@@ -220,8 +231,8 @@ int serve_command(int argc, char **argv)
         log_warn("running as root; --user NAME makes it run as somebody else", LOG_TEXT("verb", spec.verb));
     status =
         prepare(&serve, &options, &error) ? serve_until_signal(&serve, &options) : options_complain(spec.verb, &error);
-    listen_close(&serve.listeners[1]);
-    listen_close(&serve.listeners[0]);
+    for (int i = 0; i < LISTENERS; i++)
+        listen_close(&serve.listeners[i]);
     token_free(serve.token);
     session_close(&serve.session);
     return status;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "clock.h"
 #include "links.h"
 #include "log.h"
+#include "relay_client.h"
 #include "signals.h"
 
 #include <stdio.h>
@@ -255,9 +257,14 @@ static bool claim(struct session *session, struct error *error)
     return fine;
 }
 
-static bool open_directory(struct session *session, const char *data, struct error *error)
+static bool open_directory(struct session *session, const char *data, bool shared, struct error *error)
 {
     session->datadir = datadir_open(data, error);
+    if (!session->datadir && shared && error->code == ERROR_UNAVAILABLE) {
+        session->shared = true;
+        session->held = *error;
+        session->datadir = datadir_look(data, error);
+    }
     if (!session->datadir)
         return false;
     session->data = datadir_path(session->datadir);
@@ -279,7 +286,7 @@ bool session_look(struct session *session, const struct options *options, struct
     return false;
 }
 
-bool session_open(struct session *session, const struct options *options, struct error *error)
+static bool open_session(struct session *session, const struct options *options, bool shared, struct error *error)
 {
     struct schema_placement placement = {0};
     struct schema *asked = NULL;
@@ -289,7 +296,7 @@ bool session_open(struct session *session, const struct options *options, struct
     bool fine = open_log(options, error) && signals_start(error) && choose_data(session, options, &data, error) &&
                 config_placement(&session->config, &placement, error);
     session->ddl_file = options->schema ? options->schema : session->config.schema;
-    fine = fine && load_given(session, &placement, &asked, error) && open_directory(session, data, error);
+    fine = fine && load_given(session, &placement, &asked, error) && open_directory(session, data, shared, error);
     if (!fine)
         schema_free(asked);
     fine = fine && choose_schema(session, asked, &placement, error) && choose_addresses(session, error);
@@ -301,11 +308,44 @@ bool session_open(struct session *session, const struct options *options, struct
     return fine;
 }
 
+bool session_open(struct session *session, const struct options *options, struct error *error)
+{
+    return open_session(session, options, false, error);
+}
+
+bool session_open_shared(struct session *session, const struct options *options, struct error *error)
+{
+    return open_session(session, options, true, error);
+}
+
+/* Whoever has the directory and is no server, or none yet, is told by its pid. */
+static bool reach_server(struct session *session, struct error *error)
+{
+    session->engine = relay_connect(session->data, session->schema, error);
+    if (session->engine)
+        return metrics_gather(session->engine, session->schema, NULL, clock_monotonic_ns(), &session->before, error);
+    if (error->code == ERROR_NOT_FOUND)
+        *error = session->held;
+    return false;
+}
+
 bool session_start(struct session *session, const struct options *options, struct error *error)
 {
     session->found = session->stored.id[0] != '\0';
     session->begun = true;
+    if (session->shared)
+        return reach_server(session, error);
     return identify(session, error) && start_engine(session, options, error) && claim(session, error);
+}
+
+bool session_gather(const struct session *session, const struct histogram *parse, uint64_t started_ns,
+                    struct metrics *ret_metrics, struct error *error)
+{
+    if (!metrics_gather(session->engine, session->schema, parse, started_ns, ret_metrics, error))
+        return false;
+    if (session->shared)
+        metrics_since(ret_metrics, &session->before);
+    return true;
 }
 
 void session_stop(struct session *session)
@@ -317,6 +357,7 @@ void session_stop(struct session *session)
 void session_close(struct session *session)
 {
     session_stop(session);
+    metrics_release(&session->before);
     if (session->begun)
         datadir_close(session->datadir);
     else

@@ -24,6 +24,7 @@
 #include "datadir.h"
 #include "engine.h"
 #include "error.h"
+#include "metrics_report.h"
 #include "options.h"
 #include "schema.h"
 
@@ -38,6 +39,9 @@ struct session {
     const char **addresses; /* per database; NULL: local */
     bool found;             /* there was a note */
     bool begun;             /* what is in the directory stays there */
+    bool shared;            /* another process has the directory; */
+    struct error held;      /* and this says which. It is used through its server, if it is one */
+    struct metrics before;  /* of a server: what it had counted when this run began */
     bool serves;            /* set before session_start: users wait for each answer (engine_options.patient is not) */
 };
 
@@ -46,7 +50,14 @@ struct session {
 bool session_look(struct session *session, const struct options *options, struct error *error);
 
 bool session_open(struct session *session, const struct options *options, struct error *error);
+/* For a verb that need not have the directory to itself: one that a running server has is used through that server
+ * (relay_client.h). */
+bool session_open_shared(struct session *session, const struct options *options, struct error *error);
 bool session_start(struct session *session, const struct options *options, struct error *error);
+
+/* The metrics of this run (metrics_gather), whoever else uses the engine. */
+bool session_gather(const struct session *session, const struct histogram *parse, uint64_t started_ns,
+                    struct metrics *ret_metrics, struct error *error);
 
 /* Finishes what was submitted and stops the shards; schema and directory stay. For one that still has to tell. */
 void session_stop(struct session *session);

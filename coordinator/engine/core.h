@@ -27,6 +27,9 @@ struct question;
 struct keyed;
 
 struct engine {
+    const struct engine_calls *calls; /* it runs elsewhere, and all the rest is empty; else NULL */
+    void *calls_context;
+
     /* given at the start, then only read */
     const struct schema *schema;
     struct limits limits;

@@ -504,6 +504,11 @@ void engine_stop(struct engine *engine)
 {
     if (!engine)
         return;
+    if (engine->calls) {
+        engine->calls->stop(engine->calls_context);
+        free(engine);
+        return;
+    }
     const struct mail mail = {.kind = MAIL_STOP};
     mailbox_post(engine->mailbox, &mail);
     pthread_join(engine->thread, NULL);
@@ -512,14 +517,32 @@ void engine_stop(struct engine *engine)
 
 /* ---- from other threads ---- */
 
+struct engine *engine_elsewhere(const struct engine_calls *calls, void *context)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine) {
+        engine->calls = calls;
+        engine->calls_context = context;
+    }
+    return engine;
+}
+
 void engine_submit(struct engine *engine, struct submission *submission)
 {
+    if (engine->calls) {
+        engine->calls->submit(engine->calls_context, submission);
+        return;
+    }
     mailbox_submit(engine->mailbox, submission);
 }
 
 void engine_ask(struct engine *engine, struct query *query)
 {
     const struct mail mail = {.kind = MAIL_QUERY, .query = query};
+    if (engine->calls) {
+        engine->calls->ask(engine->calls_context, query);
+        return;
+    }
     mailbox_post(engine->mailbox, &mail);
 }
 
@@ -568,6 +591,8 @@ bool engine_metrics(struct engine *engine, struct engine_metrics *ret_metrics, s
     struct metrics_request request = {.metrics = ret_metrics};
     const struct mail mail = {.kind = MAIL_METRICS, .metrics = &request};
     *ret_metrics = (struct engine_metrics){0};
+    if (engine->calls)
+        return engine->calls->metrics(engine->calls_context, ret_metrics, error);
     if (sem_init(&request.over, 0, 0) != 0)
         return error_set(error, ERROR_INTERNAL, "no semaphore");
     mailbox_post(engine->mailbox, &mail);

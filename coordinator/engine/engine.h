@@ -33,6 +33,7 @@
 #include "wire.h"
 
 struct engine;
+struct engine_metrics;
 
 enum op_result {
     OP_PENDING,
@@ -161,6 +162,16 @@ struct engine_options {
  * is stopped again and the error names the database and the cause. */
 struct engine *engine_start(const struct engine_options *options, struct error *error);
 
+/* An engine that runs in another process. What is submitted, asked and measured is handed to `calls`, under the same
+ * contract; the engine itself is a hull without threads. */
+struct engine_calls {
+    void (*submit)(void *context, struct submission *submission);
+    void (*ask)(void *context, struct query *query);
+    bool (*metrics)(void *context, struct engine_metrics *ret_metrics, struct error *error);
+    void (*stop)(void *context); /* by engine_stop: frees the context */
+};
+struct engine *engine_elsewhere(const struct engine_calls *calls, void *context); /* NULL: out of memory */
+
 void engine_submit(struct engine *engine, struct submission *submission);
 void engine_ask(struct engine *engine, struct query *query);
 
@@ -190,7 +201,7 @@ bool engine_metrics(struct engine *engine, struct engine_metrics *ret_metrics, s
 void engine_metrics_release(struct engine_metrics *metrics);
 
 /* Whether every database is there and takes writes now; else ERROR_UNAVAILABLE names the first that does not, and why.
- * Asks the engine's thread, which does not wait for any shard. */
+ * Asks the engine's thread, which does not wait for any shard. Not of one elsewhere. */
 bool engine_ready(struct engine *engine, struct error *error);
 
 /* Finishes what was submitted, but waits for it no longer than stop_ms: what has no outcome by then is ERROR_UNKNOWN

@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOCKET_NAME "http.sock"
 #define BACKLOG 1024
 
 /* ---- TCP ---- */
@@ -114,11 +113,11 @@ static bool bind_elsewhere(struct listener *listener, struct error *error)
            error_set(error, ERROR_UNAVAILABLE, "%s: %s", listener->link, strerror(errno));
 }
 
-bool listen_unix(const char *directory, struct listener *ret_listener, struct error *error)
+bool listen_unix(const char *directory, const char *name, struct listener *ret_listener, struct error *error)
 {
     struct listener listener = {.fd = -1, .sockets.lock_fd = -1};
 
-    if (asprintf(&listener.link, "%s/" SOCKET_NAME, directory) < 0)
+    if (asprintf(&listener.link, "%s/%s", directory, name) < 0)
         return error_set(error, ERROR_INTERNAL, "out of memory");
     snprintf(listener.name, sizeof listener.name, "%s", listener.link);
     (void)unlink(listener.link); /* of one that was killed */

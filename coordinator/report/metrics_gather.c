@@ -92,3 +92,29 @@ bool metrics_gather(struct engine *engine, const struct schema *schema, const st
     *ret_metrics = metrics;
     return true;
 }
+
+static uint64_t less(uint64_t now, uint64_t before)
+{
+    return now > before ? now - before : 0; /* a shard that was started again counts from nothing */
+}
+
+void metrics_since(struct metrics *metrics, const struct metrics *before)
+{
+    metrics->coordinator.busy_ns = less(metrics->coordinator.busy_ns, before->coordinator.busy_ns);
+    for (uint16_t i = 0; i < metrics->count && i < before->count; i++) {
+        struct metrics_database *one = &metrics->databases[i];
+        const struct metrics_database *old = &before->databases[i];
+
+        one->rows_accepted -= old->rows_accepted;
+        one->rows_same -= old->rows_same;
+        one->rows_refused -= old->rows_refused;
+        one->batches -= old->batches;
+        one->busy_ns = less(one->busy_ns, old->busy_ns);
+        one->cpu_ns = less(one->cpu_ns, old->cpu_ns);
+        histogram_subtract(&one->batch_rows, &old->batch_rows);
+        for (int step = METRICS_WAIT; step < METRICS_STEPS; step++)
+            if (one->steps[step].count >= old->steps[step].count)
+                histogram_subtract(&one->steps[step], &old->steps[step]);
+    }
+    metrics_merge(metrics);
+}

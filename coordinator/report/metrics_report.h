@@ -65,6 +65,10 @@ bool metrics_gather(struct engine *engine, const struct schema *schema, const st
                     uint64_t started_ns, struct metrics *ret_metrics, struct error *error);
 void metrics_release(struct metrics *metrics);
 
+/* Takes out of `metrics` what was counted before this run, by an engine that others use too. `before`: of the same
+ * engine. */
+void metrics_since(struct metrics *metrics, const struct metrics *before);
+
 /* Fills metrics->all from the databases (metrics_gather does it itself). */
 void metrics_merge(struct metrics *metrics);
 
