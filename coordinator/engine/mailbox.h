@@ -9,6 +9,19 @@
 #include "engine.h"
 #include "links.h"
 
+#include <semaphore.h>
+
+/* Questions of other threads to the engine's, which they wait for. */
+struct metrics_request {
+    sem_t over;
+    struct engine_metrics *metrics;
+    bool ok;
+};
+struct ready_request {
+    sem_t over;
+    struct error error; /* code NONE: all are */
+};
+
 enum mail_kind { MAIL_LINK, MAIL_QUERY, MAIL_METRICS, MAIL_READY, MAIL_STOP };
 
 struct mail {

@@ -16,15 +16,17 @@ struct request *request_new(struct http *http, const char *uri)
     if (!request)
         return NULL;
     request->http = http;
-    request->uri = strdup(uri);
-    if (!request->uri) {
+    request->table = SCHEMA_NONE;
+    request->path = strdup(uri);
+    if (!request->path) {
         free(request);
         return NULL;
     }
-    request->path = request->uri;
-    request->path_len = strcspn(request->uri, "?");
-    if (request->uri[request->path_len] == '?')
-        request->query = request->uri + request->path_len + 1;
+    request->path_len = strcspn(request->path, "?");
+    if (request->path[request->path_len] == '?') {
+        request->path[request->path_len] = '\0';
+        request->query = request->path + request->path_len + 1;
+    }
     request->media = "application/json";
     return request;
 }
@@ -38,7 +40,7 @@ void request_free(struct request *request)
     buffer_release(&request->ask.answer);
     buffer_release(&request->body);
     buffer_release(&request->answer);
-    free(request->uri);
+    free(request->path);
     free(request);
 }
 
@@ -81,6 +83,32 @@ static void submission_finished(struct submission *submission)
     done_put(request->http->done, request);
 }
 
+/* Beside path and body, what a request is known again by. */
+static bool put_how(const struct request *request, struct buffer *how)
+{
+    static const char *const methods[] = {"GET", "POST", "PATCH", "DELETE", ""};
+    const char *query = request->query ? request->query : "";
+    const char *if_match = request->headers.if_match ? request->headers.if_match : "";
+
+    return buffer_format(how, "%s ?%s If-Match: %s", methods[request->method], query, if_match) &&
+           buffer_put(how, "", 1);
+}
+
+static bool set_key(struct request *request, struct error *error)
+{
+    const char *key = request->headers.idempotency_key;
+    struct buffer how = {0};
+    bool fine = true;
+
+    if (key && request->method != METHOD_GET)
+        fine = put_how(request, &how)
+                   ? submission_set_key(request->work->submission, request->path, request->table, key, strlen(key),
+                                        (const char *)how.bytes, request->body.bytes, request->body.len, error)
+                   : error_set(error, ERROR_INTERNAL, "out of memory");
+    buffer_release(&how);
+    return fine;
+}
+
 void request_submit(struct request *request, void (*render)(struct request *request))
 {
     struct http *http = request->http;
@@ -90,6 +118,10 @@ void request_submit(struct request *request, void (*render)(struct request *requ
 
     if (waiting > 0 && waiting + submission->count > (uint64_t)http->limits->waiting_ops) {
         error_set(&error, ERROR_BUSY, "%llu operations wait already", (unsigned long long)waiting);
+        request_refuse(request, &error);
+        return;
+    }
+    if (!set_key(request, &error)) {
         request_refuse(request, &error);
         return;
     }

@@ -31,10 +31,9 @@ struct request {
     struct http *http;
     enum method method;
     struct request_headers headers;
-    char *uri;         /* raw, as it was sent; owned */
-    const char *path;  /* views of it: the path, */
+    char *path;        /* raw, as it was sent, up to a question mark; owned */
     size_t path_len;   /* */
-    const char *query; /* and what follows the question mark; NULL: there is none */
+    const char *query; /* what follows that, in the same memory; NULL: there is none */
     struct buffer body;
     void (*handle)(struct request *request); /* by route_find; NULL: refused before the body came */
     enum request_state state;
@@ -69,7 +68,7 @@ void request_refuse_op(struct request *request, const struct error *error, int64
 /* The answer is complete. */
 void request_reply(struct request *request, unsigned status);
 
-/* Gives request->work to the engine; `count` of its operations wait from now on. */
+/* Gives request->work to the engine, under the request's Idempotency-Key if it writes and has one. */
 void request_submit(struct request *request, void (*render)(struct request *request));
 /* Asks request->ask. */
 void request_ask(struct request *request, void (*render)(struct request *request));
