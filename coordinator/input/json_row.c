@@ -31,6 +31,14 @@ static bool nests_too_deep(const char *text, size_t len)
     return false;
 }
 
+/* Our own words where the library names its options. */
+static const char *reason_of(const json_error_t *why)
+{
+    enum json_error_code code = json_error_code(why);
+    bool is_nul = code == json_error_null_character || code == json_error_null_byte_in_key;
+    return is_nul ? "U+0000 is in the text" : why->text;
+}
+
 json_t *json_row_parse(const char *text, size_t len, struct error *error)
 {
     json_error_t why = {0};
@@ -43,7 +51,7 @@ json_t *json_row_parse(const char *text, size_t len, struct error *error)
     if (!object && json_error_code(&why) == json_error_out_of_memory) {
         error_set(error, ERROR_INTERNAL, "out of memory");
     } else if (!object) {
-        error_set(error, ERROR_PARSE, "JSON, byte %d: %s", why.position, why.text);
+        error_set(error, ERROR_PARSE, "JSON, byte %d: %s", why.position, reason_of(&why));
     } else if (!json_is_object(object)) {
         json_decref(object);
         object = NULL;
