@@ -230,7 +230,7 @@ class Server(Client):
                                         **options)
         self.data, self.pid = data, self.process.pid
         self.port, self.said, self.ended, self.heard = 0, "", False, threading.Condition()
-        self.listener = threading.Thread(target=self.listen)
+        self.listener = threading.Thread(target=self.listen, daemon=True)
         self.listener.start()
         super().__init__(self.connect())
         ready = self.wait_for(READY.pattern)
