@@ -66,7 +66,7 @@ struct engine {
     struct again *again;
 
     struct submission *first_waiting, *last_waiting; /* not begun yet: engine_ops_max is reached */
-    uint32_t waiting_from;                           /* how far the first of them has been begun */
+    bool resumed;                                    /* one that had been set aside stands in front of them */
     int64_t ops_active;                              /* begun and not answered */
     int64_t ops_stranded; /* of these: sent to a shard that is away. They take no room from the others */
     struct task *free_tasks;
@@ -93,6 +93,9 @@ void engine_queue(struct engine *engine, struct submission *submission);
 
 /* One more operation of a submission has its outcome: answers it when that was the last. */
 void engine_answered(struct engine *engine, struct submission *submission);
+
+/* One that is not atomic: an operation of it has its locks, or ends without. Once for each, before it is answered. */
+void engine_locked(struct engine *engine, struct submission *submission);
 
 /* The one-line fate of an operation, at debug level. */
 void engine_say_op(struct engine *engine, const struct op *op);

@@ -79,6 +79,42 @@ void engine_answered(struct engine *engine, struct submission *submission)
 
 /* ---- submissions ---- */
 
+/* Which locks it needs is found out in steps, between which others could pass it. */
+static bool has_to_plan(const struct op *op)
+{
+    return op->kind != OP_INSERT && op->kind != OP_READ;
+}
+
+/* An operation sees all earlier ones of its submission: what plans waits until these have their locks, and later ones
+ * until it has its own. */
+static bool has_to_wait(const struct submission *submission)
+{
+    return !submission->atomic && submission->without_locks > 0 &&
+           (submission->plans || has_to_plan(&submission->ops[submission->begun]));
+}
+
+static void drop_first(struct engine *engine)
+{
+    engine->first_waiting = engine->first_waiting->next;
+    if (!engine->first_waiting)
+        engine->last_waiting = NULL;
+}
+
+void engine_locked(struct engine *engine, struct submission *submission)
+{
+    if (submission->atomic || --submission->without_locks > 0)
+        return;
+    submission->plans = false;
+    if (!submission->set_aside)
+        return;
+    submission->set_aside = false;
+    submission->next = engine->first_waiting;
+    if (!engine->first_waiting)
+        engine->last_waiting = submission;
+    engine->first_waiting = submission;
+    engine->resumed = true;
+}
+
 static void tell_granted(struct engine *engine)
 {
     struct lock_owner *owner;
@@ -90,8 +126,6 @@ static void tell_granted(struct engine *engine)
 static void begin(struct engine *engine, struct submission *submission, uint32_t at)
 {
     struct op *op = &submission->ops[at];
-    if (submission->engine && keyed_answers(engine, submission, at))
-        return;
     if (submission->atomic)
         transaction_begin(engine, submission, 0, submission->count);
     else if (op->kind == OP_INSERT)
@@ -109,29 +143,41 @@ static bool has_room(const struct engine *engine, uint32_t more)
     return active <= 0 || active + more <= engine->limits.engine_ops_max;
 }
 
+/* The first one's next operation; with the last it stands in the line no more. */
+static void begin_next(struct engine *engine)
+{
+    struct submission *submission = engine->first_waiting;
+    uint32_t at = submission->begun++;
+    if (at == 0) {
+        submission->ops[0].slot = submission->count;
+        if (submission->parsed_ns == 0)
+            submission->parsed_ns = engine->now_ns;
+    }
+    if (submission->atomic || submission->begun == submission->count)
+        drop_first(engine);
+    engine->ops_active += submission->atomic ? submission->count : 1;
+    if (submission->engine && keyed_answers(engine, submission, at))
+        return;
+    submission->without_locks++;
+    submission->plans |= has_to_plan(&submission->ops[at]);
+    begin(engine, submission, at);
+}
+
 static void begin_waiting(struct engine *engine)
 {
     uint32_t begun = 0;
+    engine->resumed = false;
     while (engine->first_waiting) {
-        struct submission *submission = engine->first_waiting;
-        uint32_t from = engine->waiting_from, count = submission->count;
-        bool all = submission->atomic || from + 1 >= count;
-        if (!has_room(engine, submission->atomic ? count : 1))
+        const struct submission *first = engine->first_waiting;
+        if (!has_room(engine, first->atomic ? first->count : 1))
             return;
-        if (from == 0) {
-            submission->ops[0].slot = count;
-            if (submission->parsed_ns == 0)
-                submission->parsed_ns = engine->now_ns;
-        }
-        if (all) {
-            engine->first_waiting = submission->next;
-            if (!engine->first_waiting)
-                engine->last_waiting = NULL;
-        }
-        engine->waiting_from = all ? 0 : from + 1;
-        engine->ops_active += submission->atomic ? count : 1;
         tell_granted(engine); /* a release in between must not let a later one pass */
-        begin(engine, submission, from);
+        if (has_to_wait(engine->first_waiting)) {
+            engine->first_waiting->set_aside = true;
+            drop_first(engine);
+            continue;
+        }
+        begin_next(engine);
         if (++begun % OPS_PER_CLOCK == 0)
             engine->now_ns = clock_monotonic_ns();
     }
@@ -153,6 +199,8 @@ static void take_submissions(struct engine *engine, struct submission *list)
         struct submission *submission = list;
         list = list->next;
         submission->engine = NULL;
+        submission->begun = submission->without_locks = 0;
+        submission->plans = submission->set_aside = false;
         if (submission->count == 0)
             submission->finished(submission);
         else if (submission->key.len)
@@ -261,7 +309,7 @@ static void go_on(struct engine *engine)
         tell_granted(engine);
         references_pump(engine->references);
         again_pump(engine->again);
-    } while (refuse_away(engine) || (engine->first_waiting && engine->ops_active == 0));
+    } while (refuse_away(engine) || (engine->first_waiting && (engine->resumed || engine->ops_active == 0)));
     for (database_id d = 0; d < engine->schema->database_count; d++)
         batcher_pump(&engine->batchers[d]);
 }
@@ -288,9 +336,8 @@ static void refuse_waiting(struct engine *engine)
     error_set(&error, ERROR_UNAVAILABLE, "the coordinator is stopping");
     while (engine->first_waiting) {
         struct submission *submission = engine->first_waiting;
-        uint32_t from = engine->waiting_from;
+        uint32_t from = submission->begun;
         engine->first_waiting = submission->next;
-        engine->waiting_from = 0;
         if (from == 0)
             submission->ops[0].slot = submission->count;
         engine->ops_active += submission->count - from;
@@ -318,7 +365,7 @@ static void leave(struct engine *engine)
     lookup_stop(engine);
     query_stop(engine);
     keyed_stop(engine);
-    refuse_waiting(engine); /* what that and the questions have let go */
+    refuse_waiting(engine); /* what that and the questions have let go, and what had been set aside */
 }
 
 static void *run(void *context)

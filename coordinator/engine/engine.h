@@ -6,9 +6,11 @@
  * engine takes locks, checks references, batches the rows to their shards and completes each operation when its outcome
  * is known. It never sees a socket, a file or JSON.
  *
- * Order of meaning: operations take effect as if one after the other in the order of engine_submit, and inside a
- * submission in the order of its ops: an op sees every earlier one (it waits for an earlier parent's commit) and no
- * later one. A submission with a key takes its place in that order when its key has been looked up.
+ * Order of meaning: inside a submission operations take effect as if one after the other in the order of its ops: an op
+ * sees every earlier one (it waits for an earlier parent's commit) and no later one. So do the inserts of different
+ * submissions, in the order of engine_submit; what has to find out first which rows follow from it (update, delete,
+ * upsert, an atomic submission) may take effect after what was submitted later, but not after what was submitted when
+ * it had been answered. A submission with a key takes its place in that order when its key has been looked up.
  *
  * Keys (Idempotency-Key). A submission with a key (submission_set_key) that is submitted again, also after a restart of
  * anything, has no second effect within LIMIT_KEPT_MS: its ops get the outcomes that the first one got (`replayed`),
@@ -112,7 +114,11 @@ struct submission {
     void (*finished)(struct submission *submission);
     void *context;
     struct submission *next; /* for queues of whoever owns it */
-    void *engine;            /* the engine's own */
+    void *engine;            /* the engine's own, as all that follows: what stands for its key; */
+    uint32_t begun;          /* how many ops have been begun, */
+    uint32_t without_locks;  /* and of those, how many do not have their locks yet; */
+    bool plans;              /* one of these finds out first which it needs, */
+    bool set_aside;          /* and the others wait for it */
 };
 
 /* Allocates a submission with room for `ops` operations (count 0). NULL: out of memory. */

@@ -38,6 +38,8 @@ void lookup_free_all(struct engine *engine)
 static void end(struct lookup *lookup, const struct error *error)
 {
     struct engine *engine = lookup->engine;
+    if (!lookup->asked)
+        engine_locked(engine, lookup->submission);
     locks_release(engine->locks, &lookup->owner);
     if (lookup->before)
         lookup->before->next = lookup->next;
@@ -95,6 +97,7 @@ static void granted(struct lock_owner *owner)
 {
     struct lookup *lookup = (struct lookup *)(void *)owner;
     lookup->asked = true;
+    engine_locked(lookup->engine, lookup->submission);
     peer_ask(peer_of(lookup), &lookup->ask);
 }
 

@@ -23,7 +23,8 @@ bool plan_init(struct plan *plan, struct engine *engine, struct submission *subm
     facts_init(&plan->facts, engine, &plan->images, told);
     plan->parts = calloc((size_t)engine->schema->database_count + 1, sizeof *plan->parts);
     plan->inserted = calloc((size_t)count + 1, sizeof *plan->inserted);
-    return plan->parts && plan->inserted;
+    plan->updated = calloc((size_t)count + 1, sizeof *plan->updated);
+    return plan->parts && plan->inserted && plan->updated;
 }
 
 void plan_release(struct plan *plan)
@@ -34,6 +35,7 @@ void plan_release(struct plan *plan)
     }
     free(plan->parts);
     free(plan->inserted);
+    free(plan->updated);
     images_release(&plan->images);
     facts_release(&plan->facts);
     lockset_release(&plan->locks);
@@ -41,6 +43,7 @@ void plan_release(struct plan *plan)
     buffer_release(&plan->key);
     plan->parts = NULL;
     plan->inserted = NULL;
+    plan->updated = NULL;
 }
 
 void plan_forget(struct plan *plan)
@@ -149,20 +152,27 @@ static void written(bool ok)
         panic("out of memory for the rows of a transaction");
 }
 
+/* The row's primary key, as an array. */
+static void put_key(struct plan *plan, table_id table, const struct value *row)
+{
+    const struct schema_table *t = table_of(plan, table);
+    const struct schema_key *key = &t->keys[t->primary_key];
+    buffer_clear(&plan->key);
+    written(pack_array(&plan->key, key->column_count));
+    for (uint16_t i = 0; i < key->column_count; i++)
+        written(pack_value(&plan->key, &row[key->columns[i]]));
+}
+
 /* What identifies the row on its shard now. */
 static void put_identity(struct plan *plan, const struct image *image)
 {
-    const struct schema_table *t = table_of(plan, image->table);
-    buffer_clear(&plan->key);
-    if (t->primary_key == SCHEMA_NONE) {
-        const struct value rowid = value_integer(image->rowid);
-        written(pack_array(&plan->key, 1) && pack_value(&plan->key, &rowid));
+    if (table_of(plan, image->table)->primary_key != SCHEMA_NONE) {
+        put_key(plan, image->table, image->now);
         return;
     }
-    const struct schema_key *key = &t->keys[t->primary_key];
-    written(pack_array(&plan->key, key->column_count));
-    for (uint16_t i = 0; i < key->column_count; i++)
-        written(pack_value(&plan->key, &image->now[key->columns[i]]));
+    const struct value rowid = value_integer(image->rowid);
+    buffer_clear(&plan->key);
+    written(pack_array(&plan->key, 1) && pack_value(&plan->key, &rowid));
 }
 
 static void put_update(struct plan *plan, const struct image *image, const struct value *values, const bool *given,
@@ -208,6 +218,8 @@ bool plan_change(struct plan *plan, struct image *image, struct value *values, c
         return false;
     }
     want_change(plan, image, before, values);
+    if (values && plan_misses_itself(plan, image->table, values, given, op))
+        return false;
     if (values) {
         put_update(plan, image, values, given, op);
         if (t->rowid_column != SCHEMA_NONE && given[t->rowid_column] &&
@@ -239,6 +251,19 @@ static bool read_row(struct plan *plan, uint32_t i, struct value *values)
     return false;
 }
 
+/* As the column stores it; texts in memory of this round, as affinity's own is for the next few values only. */
+static struct value stored(struct plan *plan, const struct schema_column *column, const struct value *value)
+{
+    struct value result;
+    if (value->type == VALUE_ABSENT)
+        return *value;
+    if (!affinity_apply(plan->engine->scratch, column->affinity, value, &result, NULL))
+        panic("an affinity cannot be applied");
+    if (result.type == VALUE_TEXT)
+        result.bytes = arena_copy(&plan->images.round, result.bytes, result.len);
+    return result;
+}
+
 /* The row in engine->values. An upsert's was not completed when it began: the columns that it does not give would have
  * been changed, too, if the row had been there. */
 static void insert(struct plan *plan, uint32_t i)
@@ -254,10 +279,14 @@ static void insert(struct plan *plan, uint32_t i)
         plan_refuse(plan, i, &error);
         return;
     }
+    if (plan_misses_itself(plan, op->table, engine->values, NULL, i))
+        return;
+    buffer_clear(&plan->key);
+    written(row_write(t, engine->values, &plan->key));
+    for (uint16_t c = 0; c < t->column_count; c++)
+        engine->values[c] = stored(plan, &t->columns[c], &engine->values[c]);
     struct image *image = images_insert(&plan->images, op->table, engine->values, i);
     want_change(plan, image, NULL, image->now);
-    buffer_clear(&plan->key);
-    written(row_write(t, image->now, &plan->key));
     written(wire_put_op(&part_for(plan, op->table, i)->ops, op->table, op->same_is_fine ? WIRE_FLAG_SAME_IS_FINE : 0,
                         plan->key.bytes, plan->key.len));
     plan->inserted[i] = true;
@@ -362,21 +391,19 @@ static bool update(struct plan *plan, uint32_t i, struct image *image, bool keep
     const struct schema_table *t = table_of(plan, image->table);
     struct value *given_values = plan->engine->values, *after = plan->engine->other_values;
     bool *given = arena_take(&plan->images.round, t->column_count * sizeof *given);
+    bool changes = !keep_key; /* a shard refuses an update that gives nothing */
     if (!read_row(plan, i, given_values))
         return false;
     for (uint16_t c = 0; c < t->column_count; c++) {
-        struct value stored;
         given[c] = given_values[c].type != VALUE_ABSENT && !(keep_key && t->columns[c].key_position);
-        after[c] = image->now[c];
-        if (!given[c])
-            continue;
-        if (!affinity_apply(plan->engine->scratch, t->columns[c].affinity, &given_values[c], &stored, NULL))
-            panic("an affinity cannot be applied");
-        after[c] = stored;
-        if (stored.type == VALUE_TEXT) /* affinity's memory is for the next few values only */
-            after[c].bytes = arena_copy(&plan->images.round, stored.bytes, stored.len);
+        changes |= given[c];
+        after[c] = given[c] ? stored(plan, &t->columns[c], &given_values[c]) : image->now[c];
     }
-    return plan_change(plan, image, after, given, i, 0);
+    const struct value *before = image->now;
+    if (changes && !plan_change(plan, image, after, given, i, 0))
+        return false;
+    plan->updated[i] = (struct plan_updated){before, image->now};
+    return true;
 }
 
 static void change(struct plan *plan, uint32_t i)
@@ -443,6 +470,7 @@ static void begin_round(struct plan *plan)
         plan->parts[d].count = 0;
     }
     memset(plan->inserted, 0, plan->count * sizeof *plan->inserted);
+    memset(plan->updated, 0, plan->count * sizeof *plan->updated);
     plan->first_lost = plan->last_lost = NULL;
     plan->refusals = NULL;
     plan->written = 0;
@@ -478,31 +506,26 @@ enum plan_result plan_round(struct plan *plan)
 /* ---- afterwards ---- */
 
 /* The primary key that an update left the row with, if it is another one. */
-static void tell_key(struct plan *plan, const struct image *image)
+static void tell_key(struct plan *plan, uint32_t i)
 {
-    const struct schema_table *t = table_of(plan, image->table);
-    struct op *op = &plan->submission->ops[plan->first + image->op];
+    struct op *op = &plan->submission->ops[plan->first + i];
+    const struct schema_table *t = table_of(plan, op->table);
+    const struct plan_updated *updated = &plan->updated[i];
     struct buffer *rows = &plan->submission->rows;
-    if (op->kind != OP_UPDATE || op->table != image->table || t->primary_key == SCHEMA_NONE || !image->has_base)
+    if (op->kind != OP_UPDATE || t->primary_key == SCHEMA_NONE || !updated->after ||
+        is_same_key(&t->keys[t->primary_key], updated->before, updated->after) || rows->len > UINT32_MAX / 2)
         return;
-    const struct schema_key *key = &t->keys[t->primary_key];
-    bool same = true;
-    for (uint16_t i = 0; i < key->column_count; i++)
-        same = same && value_same(&image->base[key->columns[i]], &image->now[key->columns[i]]);
-    if (same || rows->len > UINT32_MAX / 2)
-        return;
-    put_identity(plan, image);
+    put_key(plan, op->table, updated->after);
     op->new_key = (struct op_bytes){(uint32_t)rows->len, (uint32_t)plan->key.len};
     written(buffer_put(rows, plan->key.bytes, plan->key.len));
 }
 
 void plan_tell_results(struct plan *plan)
 {
-    for (uint32_t i = 0; i < plan->count; i++)
+    for (uint32_t i = 0; i < plan->count; i++) {
         plan->submission->ops[plan->first + i].inserted = plan->inserted[i];
-    for (const struct image *image = plan->images.first; image; image = image->next)
-        if (image->written && image->exists)
-            tell_key(plan, image);
+        tell_key(plan, i);
+    }
 }
 
 static bool rowid_of(const struct plan *plan, const struct image *image, const struct value *values, int64_t *ret_rowid)

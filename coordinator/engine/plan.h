@@ -44,6 +44,11 @@ struct plan_lost {
     struct buffer exact;        /* memory of this round */
 };
 
+/* What an OP_UPDATE left its row with, in memory of this round; NULL: nothing yet. */
+struct plan_updated {
+    const struct value *before, *after;
+};
+
 struct plan {
     struct engine *engine;
     struct submission *submission;
@@ -56,6 +61,7 @@ struct plan {
     uint32_t written;        /* rows, in this round */
     struct plan_lost *first_lost, *last_lost;
     bool *inserted;                /* per operation, for upserts; allocated */
+    struct plan_updated *updated;  /* likewise */
     struct plan_refusal *refusals; /* of this round */
     struct buffer exact;           /* scratch; likewise */
     struct buffer key;
@@ -90,6 +96,9 @@ bool plan_follow(struct plan *plan, table_id table, const struct value *before, 
                  unsigned depth);
 /* References at the end (plan_check.c). */
 void plan_check(struct plan *plan);
+/* Whether a row that is about to be written so names itself only where SQLite does not see it. `given`: the columns
+ * that are written; NULL: all. True: refused. */
+bool plan_misses_itself(struct plan *plan, table_id table, const struct value *row, const bool *given, uint32_t op);
 void plan_referenced(struct plan *plan, reference_id reference, const struct value *parent, uint32_t op);
 
 #endif

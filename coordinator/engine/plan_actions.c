@@ -136,10 +136,9 @@ static bool follow_one(const struct following *following, const struct value *be
     struct image **children;
     bool waits = following->action == ACTION_NONE || (following->action == ACTION_RESTRICT && plan->count > 1);
     facts_children(&plan->facts, following->id, exact, before); /* if not known, those that are known show more */
-    if (waits) {
-        lose(following, before, exact);
+    lose(following, before, exact); /* whatever the action: a DEFAULT may name the key that has just gone */
+    if (waits)
         return true;
-    }
     uint32_t count = images_naming(&plan->images, following->id, exact, &children);
     if (following->action != ACTION_RESTRICT)
         return change_children(following, children, count);

@@ -68,6 +68,73 @@ static void check_lost(struct plan *plan, const struct plan_lost *lost)
         plan_referenced(plan, lost->reference, lost->parent, lost->op);
 }
 
+static bool is_any_given(const bool *given, const uint16_t *columns, uint16_t count)
+{
+    bool any = false;
+    for (uint16_t i = 0; i < count; i++)
+        any |= given[columns[i]];
+    return any;
+}
+
+/* Whether SQLite has the row out of the table while it looks at the references of an UPDATE that gives these columns
+ * (sqlite3FkRequired, sqlite3Update). Else a row that named itself is found to name itself still. */
+static bool row_is_out(const struct schema *schema, table_id table, const bool *given)
+{
+    const struct schema_table *t = &schema->tables[table];
+    bool looks = false, out = t->rowid_column != SCHEMA_NONE && given[t->rowid_column];
+    for (uint16_t c = 0; t->without_rowid && c < t->column_count; c++)
+        out |= given[c] && t->columns[c].key_position;
+    for (uint16_t r = 0; r < t->reference_count; r++) {
+        const struct schema_reference *reference = &schema->references[t->references[r]];
+        bool names = is_any_given(given, reference->child_columns, reference->column_count);
+        looks |= names;
+        out |= names && reference->parent == table;
+    }
+    for (uint16_t r = 0; r < t->child_count; r++) {
+        const struct schema_reference *reference = &schema->references[t->children[r]];
+        bool named = is_any_given(given, reference->parent_columns, reference->column_count);
+        looks |= named;
+        out |= named && reference->on_update != ACTION_NONE;
+    }
+    return looks && out;
+}
+
+/* The parent that the row names has the row's own key. */
+static bool names_own_key(struct plan *plan, const struct schema_reference *reference, const struct value *row)
+{
+    struct affinity_scratch *scratch = plan->engine->scratch;
+    const struct schema *schema = plan->engine->schema;
+    struct buffer named = {0};
+    buffer_clear(&plan->exact);
+    bool same = exact_named(scratch, schema, reference, row, &named) &&
+                exact_key(scratch, &schema->tables[reference->parent], reference->parent_key, row, &plan->exact) &&
+                named.len == plan->exact.len && !memcmp(named.bytes, plan->exact.bytes, named.len);
+    buffer_release(&named);
+    return same;
+}
+
+/* SQLite looks for the parent while the row itself is out of the table, and compares it with the row byte by byte; what
+ * it misses then it misses for good, also where references are checked at the end. */
+bool plan_misses_itself(struct plan *plan, table_id table, const struct value *row, const bool *given, uint32_t op)
+{
+    const struct schema *schema = plan->engine->schema;
+    const struct schema_table *t = &schema->tables[table];
+    struct error error;
+    if (plan->submission->references_at_end || (given && !row_is_out(schema, table, given)))
+        return false;
+    for (uint16_t r = 0; r < t->reference_count; r++) {
+        const struct schema_reference *reference = &schema->references[t->references[r]];
+        const struct missing missing = {op, r};
+        if (reference->parent != table || !names_own_key(plan, reference, row) ||
+            rowkeys_names_itself(plan->engine->scratch, schema, reference, row, false))
+            continue;
+        references_refusal(plan->engine, table, row, &missing, 1, &error);
+        plan_refuse(plan, op, &error);
+        return true;
+    }
+    return false;
+}
+
 void plan_check(struct plan *plan)
 {
     for (const struct image *image = plan->images.first; image; image = image->next)

@@ -105,6 +105,16 @@ void task_count(struct engine *engine, const struct submission *submission, cons
         engine_say_op(engine, op);
 }
 
+/* It has its locks, or will not have them. */
+static void stop_locking(struct task *task)
+{
+    if (task->state != TASK_LOCKING)
+        return;
+    task->state = TASK_CHECKING;
+    if (task->submission)
+        engine_locked(task->engine, task->submission);
+}
+
 /* The user learns the outcome, once. */
 static void answer(struct task *task, const struct error *error)
 {
@@ -112,6 +122,7 @@ static void answer(struct task *task, const struct error *error)
     struct op *op = task->op;
     if (!submission)
         return;
+    stop_locking(task);
     task->submission = NULL;
     if (error)
         op_refuse(op, error);
@@ -269,7 +280,7 @@ static void checked(struct checker *checker)
 static void check_row(struct task *task)
 {
     struct engine *engine = task->engine;
-    task->state = TASK_CHECKING;
+    stop_locking(task);
     histogram_add(&metrics_of(engine, task->table)->wait, engine->now_ns - task->step_ns, 1);
     task->step_ns = engine->now_ns;
     if (engine->schema->tables[task->table].reference_count)

@@ -12,7 +12,7 @@
 #define NS_PER_MS 1000000u
 #define ENTRY_HEAD_BYTES 512u /* of an entry, beside its ops: more than it takes */
 
-enum transaction_state { LOCKING, LOCKING_MORE, PLANNING, GROUPED, PREPARING, DECIDING, RESOLVING };
+enum transaction_state { LOCKING, LOCKING_MORE, PLANNING, PLANNED, GROUPED, PREPARING, DECIDING, RESOLVING };
 
 enum part_state {
     PART_IDLE,
@@ -104,12 +104,23 @@ void transaction_free_all(struct engine *engine)
     engine->transactions = NULL;
 }
 
+/* It has all its locks, or will not have them. */
+static void stop_planning(struct transaction *t)
+{
+    if (t->state > PLANNING)
+        return;
+    t->state = PLANNED;
+    if (t->submission)
+        engine_locked(t->engine, t->submission);
+}
+
 /* The user learns the outcome, once. Without `error`, refused when an op has one of its own. */
 static void answer(struct transaction *t, bool done, const struct error *error)
 {
     struct submission *submission = t->submission;
     if (!submission)
         return;
+    stop_planning(t);
     if (done && !t->keyed) /* else it was told for what is kept */
         plan_tell_results(&t->plan);
     t->submission = NULL;
@@ -315,6 +326,7 @@ static void settled(struct batch_member *member, uint32_t op, const struct error
     case LOCKING:
     case LOCKING_MORE:
     case PLANNING:
+    case PLANNED:
         break;
     }
     panic("an outcome of a transaction that has sent nothing");
@@ -434,6 +446,7 @@ static void planned(struct transaction *t)
     struct error error;
     struct part *away;
     locks_settle(&t->owner);
+    stop_planning(t);
     if (t->keyed)
         add_keep(t);
     histogram_add(&metrics_of(t)->check, t->engine->now_ns - t->step_ns, t->plan.count);
@@ -442,6 +455,9 @@ static void planned(struct transaction *t)
     else if ((away = part_away(t))) {
         peer_error(peer_of(away), &error);
         refuse(t, planned_for(away)->op_of[0], &error);
+    } else if (t->part_count == 0) { /* all is as it was asked to be */
+        answer(t, true, NULL);
+        end(t);
     } else if (t->part_count == 1)
         group(t);
     else
