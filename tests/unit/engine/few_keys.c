@@ -67,9 +67,7 @@ static const char *type_near(struct few_keys *keys, const struct plan_table *chi
 {
     if (!strcmp(type, "") || !strcmp(type, "ANY"))
         return child->strict ? "ANY" : "";
-    if (chance(keys, 80) || !strcmp(type, "REAL"))
-        return type;
-    return strcmp(type, "TEXT") ? "TEXT" : "INTEGER";
+    return chance(keys, 80) || !strcmp(type, "REAL") ? type : "TEXT";
 }
 
 static void put_attributes(struct few_keys *keys, struct buffer *ddl)

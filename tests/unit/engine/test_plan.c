@@ -118,6 +118,17 @@ static void a_cascade_carries_what_is_stored(void **state)
                  "{ insert p('1',2); insert c(1,1,'2'); update p[1,'2'](-,3) }");
 }
 
+/* The child goes by the one reference before the other is looked at, or would. */
+static void restrict_waits_for_the_end_of_a_transaction_of_one_operation_as_well(void **state)
+{
+    (void)state;
+    const char *ddl = "CREATE TABLE p (id INTEGER PRIMARY KEY);\n"
+                      "CREATE TABLE c (id INTEGER PRIMARY KEY, f INTEGER REFERENCES p ON DELETE CASCADE,\n"
+                      " g INTEGER REFERENCES p ON DELETE RESTRICT);\n";
+    assert_agree("", ddl, "insert p(1)", "insert c(1,1,1)", "delete p[1]", "{ delete p[1] }");
+    assert_agree("p(1)\nc(1,NULL,1)\n", ddl, "insert p(1)", "insert c(1,NULL,1)", "delete p[1]", "{ delete p[1] }");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +140,7 @@ int main(void)
         cmocka_unit_test(a_row_that_names_itself_may_change_its_key_where_nothing_follows),
         cmocka_unit_test(an_update_tells_the_key_that_it_left_its_row_with),
         cmocka_unit_test(a_cascade_carries_what_is_stored),
+        cmocka_unit_test(restrict_waits_for_the_end_of_a_transaction_of_one_operation_as_well),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
