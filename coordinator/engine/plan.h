@@ -7,8 +7,8 @@
  * then the locks are taken, the facts asked, and it all begins again on better knowledge. A round changes nothing
  * outside of the plan.
  *
- * An operation for itself is a statement: RESTRICT refuses at once. An atomic submission, of one operation as well, is a
- * transaction under PRAGMA defer_foreign_keys=ON, where SQLite (3.40) lets RESTRICT wait for the end, too.
+ * An operation for itself is a statement: RESTRICT refuses at once. An atomic submission, of one operation as well, is
+ * a transaction under PRAGMA defer_foreign_keys=ON, where SQLite (3.40) lets RESTRICT wait for the end, too.
  *
  * Order: plan_init, plan_round until it is not PLAN_MORE; after PLAN_MORE the caller takes `wants`, calls plan_locked,
  * asks facts when facts.wanted is not 0, and goes on with the next round. plan_forget begins anew when the locks were
