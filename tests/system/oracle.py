@@ -103,6 +103,7 @@ def add_reference(rng, table, parent, n):
         column = Column(f"r{n}{i}", declared, rng.choice(["", "", "NOCASE"]))
         column.not_null = rng.random() < 0.1
         column.target = target
+        column.extra = rng.choice(["", "", "", "DEFAULT 2", "DEFAULT 'a'", "DEFAULT 99"])
         child.append(column)
         table.columns.append(column)
     table.references.append((child, parent, columns))
@@ -136,7 +137,7 @@ def random_row(rng, table):
         rowid_key = table.rowid_key and column is table.key[0]
         if rowid_key:
             row[column.name] = rng.choice([rng.randint(1, 16)] * 14 + [0, -3, "4", "x", 5.0])
-        elif rng.random() < 0.08 and column not in table.key:
+        elif rng.random() < (0.3 if "DEFAULT" in column.extra else 0.08) and column not in table.key:
             continue
         else:
             row[column.name] = random_value(rng, column)
