@@ -269,6 +269,25 @@ static void a_stop_ends_although_a_shard_never_comes_back(void **state)
     assert_true(world_logged("stopped before every operation had its outcome"));
 }
 
+/* What plans may not be passed by what follows in its submission, which is not begun until then. */
+static void a_stop_answers_what_stands_behind_one_that_plans(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.stop_ms = SOON_MS;
+    world_start(world);
+    fake_hold(PEOPLE, WIRE_READ, true);
+    struct sent *sent = world_submit(world, "things(1,-) -people(1) people(1,'a') things(2,-)");
+    expect(THINGS, "write 1: things(1,-)");
+    expect(PEOPLE, "read…");
+    assert_quiet(world, PEOPLE);
+    assert_quiet(world, THINGS);
+    struct sent *other = world_submit(world, "things(3,-)");
+    expect(THINGS, "write 2: things(3,-)"); /* of others, nobody waits */
+    assert_outcome(other, "done");
+    world_stop(world);
+    assert_outcome(sent, "done unavailable unavailable unavailable");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +302,7 @@ int main(void)
         server_test(who_waits_for_one_in_doubt_is_refused_as_unavailable),
         server_test(locks_are_waited_for_as_long_as_they_may),
         server_test(a_stop_ends_although_a_shard_never_comes_back),
+        server_test(a_stop_answers_what_stands_behind_one_that_plans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
