@@ -44,7 +44,7 @@ static const struct call calls[] = {
      .method = "post",
      .id = "insert",
      .about = "Inserts one row (an object) or many (an array)",
-     .parameters = "table on_conflict ",
+     .parameters = "table on_conflict idempotency_key ",
      .body = "Rows",
      .done = {{201, "The row was inserted", "Done"},
               {200, "One that was there was changed; or, of an array, the results", "WriteAnswer"}},
@@ -61,7 +61,7 @@ static const struct call calls[] = {
      .method = "patch",
      .id = "change",
      .about = "Changes the columns that are given",
-     .parameters = "table key if_match ",
+     .parameters = "table key if_match idempotency_key ",
      .body = "AnyRow",
      .done = {{200, "Done; `key` is there when that changed", "Done"}},
      .refusals = {WRITE_REFUSALS, 412}},
@@ -69,14 +69,14 @@ static const struct call calls[] = {
      .method = "delete",
      .id = "remove",
      .about = "Deletes a row",
-     .parameters = "table key if_match ",
+     .parameters = "table key if_match idempotency_key ",
      .done = {{200, "Done", "Done"}},
      .refusals = {400, 401, 403, 404, 409, 412, 413, 422, 429, 500, 503, 504}},
     {.path = "/v1/batch",
      .method = "post",
      .id = "batch",
      .about = "Operations on any tables: all or nothing, or each on its own when `atomic` is false",
-     .parameters = "",
+     .parameters = "idempotency_key ",
      .body = "Batch",
      .done = {{200, "All were done; or, when `atomic` is false, the results", "BatchAnswer"}},
      .refusals = {WRITE_REFUSALS}},
@@ -224,8 +224,11 @@ static bool put_parameters(struct buffer *out)
         "'if_match':{'name':'If-Match','in':'header','schema':{'type':'string'},'description':'Only if the row has "
         "one of these tags, or is there (*)'},"
         "'if_none_match':{'name':'If-None-Match','in':'header','schema':{'type':'string'},'description':'Answers 304 "
-        "if the row has one of these tags'}}",
-        LIMIT_PAGE_ROWS_MAX, LIMIT_PAGE_ROWS_STANDARD);
+        "if the row has one of these tags'},"
+        "'idempotency_key':{'name':'Idempotency-Key','in':'header','schema':{'type':'string','minLength':1,"
+        "'maxLength':%d},'description':'Sent again with the same key, a request has the answer that it had, for a "
+        "day'}}",
+        LIMIT_PAGE_ROWS_MAX, LIMIT_PAGE_ROWS_STANDARD, LIMIT_IDEMPOTENCY_KEY_BYTES_MAX);
 }
 
 /* The codes of the closed list that answer with a status, each as `format` says. */
