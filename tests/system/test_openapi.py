@@ -96,7 +96,8 @@ class OpenApi(server.Shared):
     def test_every_call_answers_as_described(self):
         rows, one = "/v1/rows/{table}", "/v1/rows/{table}/{key}"
         self.ask("POST", rows, path("t"), {"id": 1, "a": {"hex": "00"}}, status=201)
-        self.ask("POST", rows, path("t"), {}, status=201)
+        self.ask("POST", rows, path("t"), {}, {"Idempotency-Key": "k"}, status=201)
+        self.ask("POST", rows, path("t"), {"a": 1}, {"Idempotency-Key": "k"}, status=409)
         self.ask("POST", rows, path("t") + "?on_conflict=update", {"id": 1, "a": 1.5}, status=200)
         self.ask("POST", rows, path("t"), [{"id": 7}, {"id": 7}, {"x": 1}, 5], status=200)
         self.ask("POST", rows, path("firm"), {"k": 2**63 - 1, "s": "s", "r": 1, "x": {"hex": "ff"}, "y": "any"}, status=201)
