@@ -96,8 +96,9 @@ static void a_line_that_names_no_table_is_refused(void **state)
     expect_refused("{\"table\":\"x\"}", ERROR_UNKNOWN_TABLE, "", "there is no table \"x\" in the schema");
     expect_refused("[]", ERROR_PARSE, "", "a record is a JSON object");
     expect_refused("", ERROR_PARSE, "", "JSON, byte 0");
-    expect_refused("{\"table\":\"plain\",\"name\":\"a\\u0000\"}", ERROR_PARSE, "", "U+0000 is in the text");
-    expect_refused("{\"table\":\"plain\",\"na\\u0000me\":1}", ERROR_PARSE, "", "U+0000 is in the text");
+    expect_refused("{\"table\":\"plain\",\"name\":\"a\\u0000\"}", ERROR_PARSE, "",
+                   "JSON, byte 33: U+0000 is in the text");
+    expect_refused("{\"table\":\"plain\",\"na\\u0000me\":1}", ERROR_PARSE, "", "JSON, byte 29: U+0000 is in the text");
     expect_refused("{\"table\":\"plain\",\"table\":\"odd\"}", ERROR_PARSE, "", "JSON, byte 24: duplicate object key");
 }
 
