@@ -150,13 +150,25 @@ class Transfers(server.Case):
             self.refused(answer, 412, "precondition")
             self.count("precondition")
 
+    def look_at_pages(self, rng, connection):
+        """Of two tables, of which the second cannot be further back; each moved by two turns at a time."""
+        last = {}
+        for table in rng.sample(("turns", "visits", "accounts"), 3):
+            if table == "accounts":
+                rows = [{"account": f"{side} {row['id']}", **row} for side in ("west", "east")
+                        for row in self.done(connection.get(server.path(side)))["rows"]]
+            else:
+                rows = self.done(connection.get(server.path(table)))["rows"]
+                self.assertEqual(sum(row["version"] for row in rows) % 2, 0, f"half a transfer in {table}: {rows}")
+            versions = {row["account"]: row["version"] for row in rows}
+            self.assertEqual(len(versions), len(ACCOUNTS))
+            self.assertEqual([a for a in last if versions[a] < last[a]], [], f"half a transfer in {table}: {rows} after {last}")
+            last = versions
+
     def look(self, rng, connection):
         """An account, then the other side of its last transfer, which cannot be further back."""
         if rng.random() < 0.5:
-            table = rng.choice(("turns", "visits"))
-            turns = self.done(connection.get(server.path(table)))["rows"]
-            self.assertEqual(len(turns), len(ACCOUNTS))
-            self.assertEqual(sum(t["version"] for t in turns) % 2, 0, f"a page of {table} shows half a transfer: {turns}")
+            self.look_at_pages(rng, connection)
             return
         row = self.read(connection, rng.choice(ACCOUNTS))
         if row["other"]:

@@ -36,7 +36,7 @@ VALUES = {"p": {"id": range(1, 6), "u": "abcd", "q": "xyz"}, "q": {"k": "xyz", "
 HAS_ASSIGNED_IDS = "psn"
 # nobody knows whether it was done: the same request again, with its key, will tell
 TRY_AGAIN = ("unavailable", "unknown", "busy")
-KINDS = {"insert": 22, "update": 18, "rekey": 8, "delete": 10, "upsert": 8, "batch": 16, "array": 4, "each": 4, "read": 7, "page": 3}
+KINDS = {"insert": 22, "update": 18, "rekey": 8, "delete": 10, "upsert": 8, "batch": 16, "array": 4, "each": 4, "read": 8, "page": 6}
 
 
 class Request:
