@@ -166,14 +166,17 @@ class Transfers(server.Case):
             last = versions
 
     def look(self, rng, connection):
-        """An account, then the other side of its last transfer, which cannot be further back."""
+        """A visit, its account, then the other side of its last transfer: none can be further back than the one before."""
         if rng.random() < 0.5:
             self.look_at_pages(rng, connection)
             return
-        row = self.read(connection, rng.choice(ACCOUNTS))
-        if row["other"]:
-            other = self.read(connection, row["other"].split())
-            self.assertGreaterEqual(other["version"], row["other_version"], f"half a transfer: {row}, then {other}")
+        for account in rng.sample(ACCOUNTS, 3):
+            visit = self.read(connection, ("visits", name(account)))
+            row = self.read(connection, account)
+            self.assertGreaterEqual(row["version"], visit["version"], f"half a transfer: {visit}, then {row}")
+            if row["other"]:
+                other = self.read(connection, row["other"].split())
+                self.assertGreaterEqual(other["version"], row["other_version"], f"half a transfer: {row}, then {other}")
 
     def run_client(self, number, connection, until):
         rng = random.Random(f"{OPTIONS.seed} transfers {number}")
