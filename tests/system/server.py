@@ -291,9 +291,13 @@ class Server(Client):
         """Pids of its shards by their database's name."""
         found = {}
         for pid in sheaf.shardds_of(self.data):
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                argv = file.read().split(b"\0")
-            found[argv[argv.index(b"--database") + 1].decode()] = pid
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    argv = file.read().split(b"\0")
+            except OSError:
+                continue
+            if b"--database" in argv:  # nothing is left of one that has just died
+                found[argv[argv.index(b"--database") + 1].decode()] = pid
         return found
 
     # ---- connections
