@@ -10,6 +10,7 @@ say whether they were done. Later, those with a key are sent once more: their an
 
 import argparse
 import collections
+import contextlib
 import http.client
 import os
 import pathlib
@@ -33,7 +34,7 @@ DONE_SHARE = 0.25
 BACK_OFF_S = 0.01  # before a request that could not be done is sent again
 OPTIONS = argparse.ArgumentParser()
 OPTIONS.add_argument("--seed", type=int, default=1)
-OPTIONS.add_argument("--kills", type=int, default=30)
+OPTIONS.add_argument("--kills", type=int, default=45)
 OPTIONS = OPTIONS.parse_args()
 FINAL = ("done", "not_found", "precondition", "unique", "check", "reference_missing", "referenced")
 
@@ -208,7 +209,7 @@ def another(body):
 class Crash(server.Case):
     def setUp(self):
         super().setUp()
-        self.kills, self.outcomes = collections.Counter(), collections.Counter()
+        self.kills, self.outcomes, self.in_doubt = collections.Counter(), collections.Counter(), collections.Counter()
 
     # ---- killing
 
@@ -228,9 +229,31 @@ class Crash(server.Case):
             self.kill(pid)
         dead.close()
         dead.wait()
+        self.look_for_doubt()
         for _ in range(self.rng.choice((0, 0, 1, 2))):
             self.kill_during_start(shards_too)
         self.start()
+
+    def wait_for_moment(self, table):
+        """Until a file has such a row, which is there for a millisecond or two; None: any moment will do."""
+        if not table:
+            time.sleep(self.rng.uniform(0, 0.005))
+            return
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(sheaf.opened(self.data, database)) for database in workload.DATABASES]
+            while self.world.running:
+                for file in files:
+                    if file.execute(f"SELECT 1 FROM {table}").fetchone():
+                        return
+
+    def look_for_doubt(self):
+        """What the killed have left to be found out: transactions that are decided, and such that never will be."""
+        prepared, decided = set(), set()
+        for database in workload.DATABASES:
+            with sheaf.opened(self.data, database) as connection:
+                prepared.update(connection.execute("SELECT txn FROM _sheaf_prepared"))
+                decided.update(connection.execute("SELECT txn FROM _sheaf_decision"))
+        self.in_doubt += collections.Counter(committed=len(prepared & decided), aborted=len(prepared - decided))
 
     def kill_during_start(self, shards_too):
         process = subprocess.Popen([sheaf.COORDINATOR, "serve", "--data", self.data, "--listen", "127.0.0.1:0"],
@@ -271,7 +294,7 @@ class Crash(server.Case):
         for thread in threads:
             thread.start()
         self.world.wait_for_answers(self.rng.randint(0, len(users) * REQUESTS * 3 // 4))
-        time.sleep(self.rng.uniform(0, 0.005))  # into the middle of something
+        self.wait_for_moment(self.rng.choice((None, "_sheaf_prepared", "_sheaf_decision")))
         kind = self.rng.choice(("a shard", "the coordinator", "all"))
         if kind == "a shard":
             self.kill_shard()
@@ -305,7 +328,9 @@ class Crash(server.Case):
         users = [User(self.world, work, i + 1) for i in range(CLIENTS)]
         for user in users:
             self.addCleanup(user.connection.drop)
-        for round_ in range(rounds):
+        for round_ in range(3 * rounds):
+            if round_ >= rounds and (number + 1 < SCHEMAS or len(self.in_doubt) == 2):
+                break
             events = self.run_round(users)
             outcomes.update(e.outcome for e in events if not e.is_read)
             before, final = judge.state(), self.settle(users[0])
@@ -325,10 +350,12 @@ class Crash(server.Case):
             with self.subTest(schema=number):
                 self.data = self.path(f"data{number}")
                 self.crash(number, (OPTIONS.kills + number) // SCHEMAS)
-        print(f"\nseed {OPTIONS.seed}: {dict(self.kills)}, {dict(self.outcomes)}", file=sys.stderr)
+        print(f"\nseed {OPTIONS.seed}: {dict(self.kills)}, in doubt {dict(self.in_doubt)}, {dict(self.outcomes)}", file=sys.stderr)
+        self.assertEqual(sorted(self.in_doubt), ["aborted", "committed"], "no kill left a transaction of both kinds in doubt")
         self.assertGreater(self.outcomes["done"], DONE_SHARE * self.outcomes.total())
 
 
 if __name__ == "__main__":
+    sys.setswitchinterval(0.0005)  # who waits for a moment has to see it
     sys.argv = sys.argv[:1]
     sheaf.main()

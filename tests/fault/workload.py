@@ -36,7 +36,7 @@ VALUES = {"p": {"id": range(1, 6), "u": "abcd", "q": "xyz"}, "q": {"k": "xyz", "
 HAS_ASSIGNED_IDS = "psn"
 # nobody knows whether it was done: the same request again, with its key, will tell
 TRY_AGAIN = ("unavailable", "unknown", "busy")
-KINDS = {"insert": 22, "update": 18, "rekey": 8, "delete": 10, "upsert": 8, "batch": 16, "array": 4, "each": 4, "read": 8, "page": 6}
+KINDS = {"insert": 22, "update": 18, "rekey": 8, "delete": 10, "upsert": 8, "batch": 12, "spread": 10, "array": 4, "each": 4, "read": 8, "page": 6}
 
 
 class Request:
@@ -146,6 +146,10 @@ class Client:
             table = self.rng.choice(list(COLUMNS))
             rows = [self.row(table) for _ in range(self.rng.randint(2, 4))]
             return Request("POST", path(table), rows, [history.Event([{"op": "insert", "table": table, "row": r}]) for r in rows])
+        if kind == "spread":  # over several databases, and likely to be done
+            steps = [{"op": "update", "table": t, "key": self.key(t), "row": {"v": self.value(t, "v")}}
+                     for t in self.rng.sample(list(COLUMNS), self.rng.randint(2, 3))]
+            return Request("POST", "/v1/batch", {"atomic": True, "ops": steps}, [history.Event(steps, atomic=True)])
         return self.single(kind)
 
     def single(self, kind):
