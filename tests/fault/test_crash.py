@@ -69,19 +69,26 @@ class World:
 
     def __init__(self):
         self.changed = threading.Condition()
-        self.server, self.life, self.answered, self.running = None, 0, 0, 0
+        self.server, self.life, self.answered, self.running, self.over = None, 0, 0, 0, False
 
     def serving(self, other_than):
         """The server and the number of its life, as soon as it is another than this."""
         with self.changed:
-            if not self.changed.wait_for(lambda: self.server and self.life != other_than, sheaf.TIMEOUT_S):
+            if not self.changed.wait_for(lambda: self.over or self.server and self.life != other_than, sheaf.TIMEOUT_S):
                 raise AssertionError("no server came back")
+            if self.over:
+                raise AssertionError("the test has failed")
             return self.server, self.life
 
     def serve(self, server_):
         with self.changed:
             self.server = server_
             self.life += server_ is not None
+            self.changed.notify_all()
+
+    def end(self):
+        with self.changed:
+            self.over = True
             self.changed.notify_all()
 
     def count(self, answered=0, running=0):
@@ -302,7 +309,9 @@ class Crash(server.Case):
             self.kill_coordinator(kind == "all")
         self.kills[kind] += 1
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(1)
+                self.assertIsNone(self.world.server.process.poll(), f"the server has ended\n{self.world.server.said}")
         for user in users:
             if user.failure:
                 raise user.failure
@@ -349,7 +358,10 @@ class Crash(server.Case):
         for number in range(SCHEMAS):
             with self.subTest(schema=number):
                 self.data = self.path(f"data{number}")
-                self.crash(number, (OPTIONS.kills + number) // SCHEMAS)
+                try:
+                    self.crash(number, (OPTIONS.kills + number) // SCHEMAS)
+                finally:
+                    self.world.end()
         print(f"\nseed {OPTIONS.seed}: {dict(self.kills)}, in doubt {dict(self.in_doubt)}, {dict(self.outcomes)}", file=sys.stderr)
         self.assertEqual(sorted(self.in_doubt), ["aborted", "committed"], "no kill left a transaction of both kinds in doubt")
         self.assertGreater(self.outcomes["done"], DONE_SHARE * self.outcomes.total())
