@@ -127,7 +127,8 @@ class User:
 
     def new_request(self):
         request = self.client.request()
-        if not request.is_read and self.rng.random() < 0.75:
+        gets_key = any(history.lacks_key(event.steps[0], workload.KEYS) for event in request.events)  # only the answer tells which
+        if not request.is_read and (gets_key or self.rng.random() < 0.75):
             self.keys += 1
             request.headers["Idempotency-Key"] = f"{self.number} {self.keys}"
             request.told = [None] * len(request.events)
