@@ -7,6 +7,7 @@
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 
 #define URL_BYTES 192
 #define DIAL_INSTANT_MS 100L
+#define LAST_WORDS_MS 1000L
+#define CLOSE_MS 2000L /* it takes less than one */
 
 /* Messages on their way out, oldest first: a ring that grows. Bounded by what the engine lets be in flight. */
 struct outbox {
@@ -36,8 +39,10 @@ struct link {
     pthread_mutex_t lock; /* over all below; never held while nng or the listener is called */
     enum link_state state;
     struct error why; /* BROKEN */
-    bool piped;       /* the one connection was made */
-    bool sending;     /* `send` is busy: whoever set this owns it */
+    bool piped;       /* the one connection was made, */
+    bool unpiped;     /* and has ended */
+    pthread_cond_t unpiping;
+    bool sending; /* `send` is busy: whoever set this owns it */
     struct outbox outbox;
 
     uint64_t unanswered; /* requests, without pings */
@@ -46,7 +51,12 @@ struct link {
     uint64_t alive_ns;   /* when anything last came */
     uint64_t pinged_ns;  /* when the unanswered ping went; 0: none */
     uint64_t pings;
+
+    struct link *next_given_up;
 };
+
+/* See link_last_words. */
+static _Atomic(struct link *) given_up;
 
 static bool outbox_put(struct outbox *outbox, nng_msg *message)
 {
@@ -103,6 +113,10 @@ static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *context)
     struct link *link = context;
     if (event == NNG_PIPE_EV_REM_POST) {
         break_with(link, "the connection broke", NULL);
+        pthread_mutex_lock(&link->lock);
+        link->unpiped = true;
+        pthread_cond_signal(&link->unpiping);
+        pthread_mutex_unlock(&link->lock);
         return;
     }
     pthread_mutex_lock(&link->lock);
@@ -218,6 +232,7 @@ struct link *link_new(const struct link_setup *setup, struct error *error)
     link->setup = *setup;
     link->moved_ns = link->alive_ns = clock_monotonic_ns();
     pthread_mutex_init(&link->lock, NULL);
+    pthread_cond_init(&link->unpiping, NULL);
     if (!fill_in(link)) {
         link_free(link);
         error_set(error, ERROR_INTERNAL, "no socket could be made: out of memory or descriptors");
@@ -274,17 +289,65 @@ void link_receive(struct link *link)
     nng_recv_aio(link->socket, link->receive);
 }
 
+static struct timespec in_ms(long ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += ms * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return until;
+}
+
+/* nng 1.5.2 never ends a connection that is closed between the head of a message, which has been read, and the rest of
+ * it (ipc_pipe_recv_cb: nni_aio_begin fails, and whoever waits for the message is never told). Its one reaper waits for
+ * that, so nng_close does not return, of this socket and of every later one. So what the dead have said is read to its
+ * end first, and whoever reads ends the connection. Where a message could not be sent to them meanwhile nng closes by
+ * itself, and too early: then this link is given up, and its memory, its descriptors and a thread with it, and those of
+ * every later one. All else goes on. */
+void link_last_words(struct link *link)
+{
+    struct timespec until = in_ms(LAST_WORDS_MS);
+    pthread_mutex_lock(&link->lock);
+    while (link->piped && !link->unpiped && !atomic_load(&given_up) &&
+           pthread_cond_timedwait(&link->unpiping, &link->lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&link->lock);
+}
+
 /* nng 1.5.2 may leak the connection, or wait for ever, when a socket is closed in the instant at which its dialler
  * begins or succeeds. Either takes well under the time given here; a dialler that is still at it then waits for its
  * peer, and that it can be called back from. */
 static bool dialler_ended(struct link *link)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += DIAL_INSTANT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = in_ms(DIAL_INSTANT_MS);
     return pthread_timedjoin_np(link->dialler, NULL, &until) == 0;
+}
+
+static void *close_socket(void *context)
+{
+    struct link *link = context;
+    nng_close(link->socket);
+    return NULL;
+}
+
+/* False: it is closing for ever. No operation is under way any more, but an event of the connection may still come. */
+static bool is_closed(struct link *link)
+{
+    struct timespec until = in_ms(atomic_load(&given_up) ? 0 : CLOSE_MS);
+    pthread_t closer;
+    if (link->receive)
+        nng_aio_stop(link->receive);
+    if (link->send)
+        nng_aio_stop(link->send);
+    if (pthread_create(&closer, NULL, close_socket, link) != 0) {
+        nng_close(link->socket);
+        return true;
+    }
+    if (pthread_timedjoin_np(closer, NULL, &until) == 0)
+        return true;
+    pthread_detach(closer);
+    return false;
 }
 
 void link_free(struct link *link)
@@ -293,21 +356,22 @@ void link_free(struct link *link)
         return;
     if (link->dialler_runs && dialler_ended(link))
         link->dialler_runs = false;
-    nng_close(link->socket);
+    if (!is_closed(link)) {
+        link->next_given_up = atomic_load(&given_up);
+        while (!atomic_compare_exchange_weak(&given_up, &link->next_given_up, link))
+            ;
+        return;
+    }
     if (link->dialler_runs)
         pthread_join(link->dialler, NULL);
-    if (link->receive) {
-        nng_aio_stop(link->receive);
-        nng_aio_free(link->receive);
-    }
-    if (link->send) {
-        nng_aio_stop(link->send);
+    nng_aio_free(link->receive);
+    if (link->send)
         nng_msg_free(nng_aio_get_msg(link->send));
-        nng_aio_free(link->send);
-    }
+    nng_aio_free(link->send);
     for (nng_msg *message; (message = outbox_take(&link->outbox));)
         nng_msg_free(message);
     free(link->outbox.messages);
+    pthread_cond_destroy(&link->unpiping);
     pthread_mutex_destroy(&link->lock);
     free(link);
 }

@@ -54,6 +54,10 @@ bool link_is_mute(struct link *link, uint64_t now_ns, uint64_t mute_ns, struct e
 /* This process itself stood still (SIGSTOP, a suspended machine): nobody is to blame for the time until now. */
 void link_forgive(struct link *link, uint64_t now_ns);
 
+/* The shard's process has ended or been killed: waits until all that it sent has been delivered, and not for ever. To
+ * be called before link_free wherever it can be. */
+void link_last_words(struct link *link);
+
 /* Closes the connection, even one that is being dialled; after it returns no callback runs. NULL is fine. */
 void link_free(struct link *link);
 

@@ -117,11 +117,18 @@ static void emit(struct supervisor *supervisor, struct shard *shard, enum link_e
     supervisor->options.listener(supervisor->options.context, &event);
 }
 
+/* The process, if there is one, has ended, or does so now. */
 static void close_link(struct shard *shard)
 {
     pthread_mutex_lock(&shard->lock);
     shard->open = NULL;
     pthread_mutex_unlock(&shard->lock);
+    if (!shard->link)
+        return;
+    if (shard->pid)
+        kill((pid_t)shard->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
+    if (!shard->url)
+        link_last_words(shard->link);
     link_free(shard->link);
     shard->link = NULL;
 }
@@ -466,13 +473,13 @@ static void *supervise(void *context)
 {
     struct supervisor *supervisor = context;
     serve(supervisor);
-    for (size_t i = 0; i < supervisor->count; i++)
-        close_link(&supervisor->shards[i]);
     signal_all(supervisor, SIGTERM);
     if (!all_reaped(supervisor, clock_monotonic_ns() + (uint64_t)supervisor->options.limits.stop_ms * MS)) {
         signal_all(supervisor, SIGKILL);
         all_reaped(supervisor, UINT64_MAX);
     }
+    for (size_t i = 0; i < supervisor->count; i++)
+        close_link(&supervisor->shards[i]);
     return NULL;
 }
 

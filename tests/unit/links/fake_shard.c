@@ -12,6 +12,7 @@
  *   stale           ready; answers each request with an earlier generation first
  *   garbage         ready; answers with what is no answer
  *   dies            ready; exits with status 5 at the first request
+ *   chatters        ready; answers the first request a hundred times and exits with status 5
  *   deaf_to_term    echo that ignores SIGTERM
  * With $FAKE_SHARD_ONCE naming a file, only the first life misbehaves: it makes the file. */
 #include "wire.h"
@@ -82,6 +83,11 @@ static void serve(nng_socket socket, const char *mode)
             exit(2);
         if (!strcmp(mode, "dies") && header.kind != WIRE_PING)
             _exit(5);
+        if (!strcmp(mode, "chatters") && header.kind != WIRE_PING) {
+            for (int i = 0; i < 100; i++)
+                answer(socket, &header, &body);
+            _exit(5);
+        }
         if (!strcmp(mode, "garbage"))
             nng_send(socket, (char[]){"no answer"}, 9, 0);
         bool silent = !strcmp(mode, "stuck") || !strcmp(mode, "busy");

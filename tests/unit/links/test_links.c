@@ -456,6 +456,52 @@ static void a_shard_that_speaks_nonsense_is_ended(void **state)
     links_close(links);
 }
 
+/* Takes what comes until every shard is lost; `asks`: each answer is followed by another question. */
+static void hear_them_out(struct links *links, const struct link_event connected[2], bool asks)
+{
+    for (int lost = 0; lost < 2;) {
+        struct link_event event = next_event();
+        lost += event.kind == LINK_LOST;
+        if (event.kind == LINK_MESSAGE && asks)
+            send_text(links, &connected[event.database], "more");
+        if (event.kind == LINK_MESSAGE)
+            link_event_release(&event);
+    }
+}
+
+/* nng never ends a connection that is closed while a message is read from it: link.c. */
+static void shards_may_die_while_they_speak(int times, bool asks)
+{
+    for (int i = 0; i < times; i++) {
+        struct bench bench = bench_of(2, "chatters");
+        struct links *links = opened(&bench);
+        struct link_event connected[2], event;
+        for (int of = 0; of < 2; of++) {
+            event = expect(LINK_CONNECTED);
+            connected[event.database] = event;
+        }
+        send_text(links, &connected[0], "a");
+        send_text(links, &connected[1], "b");
+        hear_them_out(links, connected, asks);
+        links_close(links);
+        for (; mailbox.taken < mailbox.count; mailbox.taken++) /* a next life may have begun */
+            if (mailbox.events[mailbox.taken].kind == LINK_MESSAGE)
+                link_event_release(&mailbox.events[mailbox.taken]);
+    }
+}
+
+static void a_shard_may_die_while_it_speaks(void **state)
+{
+    (void)state;
+    shards_may_die_while_they_speak(100, false);
+}
+
+static void a_shard_may_die_while_it_is_spoken_to(void **state)
+{
+    (void)state;
+    shards_may_die_while_they_speak(30, true);
+}
+
 static void nothing_outlives_close(void **state)
 {
     (void)state;
@@ -706,6 +752,8 @@ int main(void)
         TEST(nobody_is_blamed_when_the_coordinator_itself_stood_still),
         TEST(what_an_earlier_generation_says_is_dropped),
         TEST(a_shard_that_speaks_nonsense_is_ended),
+        TEST(a_shard_may_die_while_it_speaks),
+        TEST(a_shard_may_die_while_it_is_spoken_to),
         TEST(nothing_outlives_close),
         TEST(close_may_come_at_any_moment),
         TEST(sockets_are_private_and_removed),
