@@ -242,6 +242,11 @@ class Crash(server.Case):
             self.kill_during_start(shards_too)
         self.start()
 
+    def still_serves(self):
+        """It does not end but when it is killed."""
+        self.assertIsNone(self.world.server.process.poll(), f"the server has ended\n{self.world.server.said}")
+        return True
+
     def wait_for_moment(self, table):
         """Until a file has such a row, which is there for a millisecond or two; None: any moment will do."""
         if not table:
@@ -249,7 +254,7 @@ class Crash(server.Case):
             return
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(sheaf.opened(self.data, database)) for database in workload.DATABASES]
-            while self.world.running:
+            while self.world.running and self.still_serves():
                 for file in files:
                     if file.execute(f"SELECT 1 FROM {table}").fetchone():
                         return
@@ -303,6 +308,7 @@ class Crash(server.Case):
             thread.start()
         self.world.wait_for_answers(self.rng.randint(0, len(users) * REQUESTS * 3 // 4))
         self.wait_for_moment(self.rng.choice((None, "_sheaf_prepared", "_sheaf_decision")))
+        self.still_serves()
         kind = self.rng.choice(("a shard", "the coordinator", "all"))
         if kind == "a shard":
             self.kill_shard()
@@ -312,7 +318,7 @@ class Crash(server.Case):
         for thread in threads:
             while thread.is_alive():
                 thread.join(1)
-                self.assertIsNone(self.world.server.process.poll(), f"the server has ended\n{self.world.server.said}")
+                self.still_serves()
         for user in users:
             if user.failure:
                 raise user.failure
