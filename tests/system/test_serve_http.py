@@ -249,6 +249,19 @@ class Limits(server.Case):
                 self.assertEqual(fifth.answer().status, 200)
             self.assertEqual(sorted(c.answer().status for c in (first, third, fourth)), [201, 201, 201])
 
+    def test_a_new_connection_ends_one_and_no_more_also_in_the_middle_of_a_head(self):
+        s = self.limited(connections=3)
+        crowd = [s.raw() for _ in range(3)]
+        for c in crowd:
+            self.addCleanup(c.close)
+            c.send("GET /healthz HTTP/1.1\r\nHost: loc")
+        with s.raw(unix=True) as fourth:
+            self.assertEqual(fourth.ask(get("/healthz")).status, 200)
+            crowd[0].ends()
+            for c in crowd[1:]:
+                self.assertEqual(c.ask("alhost\r\n\r\n").status, 200)
+            self.assertEqual(fourth.ask(get("/v1/stats")).json["http"]["ended_for_room"], 1)
+
     def ended_after(self, begun, ended, limit_s):
         self.assertIsNotNone(ended)
         self.assertGreater(ended - begun, limit_s * 0.95)

@@ -42,14 +42,14 @@ static bool becomes_nobody(void)
 {
     const struct passwd *nobody = getpwnam("nobody");
     struct error error;
-    gid_t groups[64];
+    gid_t groups[64] = {0, 4711}; /* that root has */
 
-    if (!privileges_drop("nobody", &error) || getuid() != nobody->pw_uid || geteuid() != nobody->pw_uid ||
-        getgid() != nobody->pw_gid || getegid() != nobody->pw_gid)
+    if (setgroups(2, groups) != 0 || !privileges_drop("nobody", &error) || getuid() != nobody->pw_uid ||
+        geteuid() != nobody->pw_uid || getgid() != nobody->pw_gid || getegid() != nobody->pw_gid)
         return false;
     int count = getgroups(64, groups);
     for (int i = 0; i < count; i++)
-        if (groups[i] == 0)
+        if (groups[i] == 0 || groups[i] == 4711)
             return false;
     return setuid(0) != 0 && seteuid(0) != 0 && setgid(0) != 0; /* and cannot go back */
 }
