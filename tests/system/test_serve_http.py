@@ -95,8 +95,8 @@ class Speaking(server.Shared):
         body = json.dumps([{"id": n, "a": "x" * 100} for n in range(500)]).encode()
         head = f"POST /v1/rows/t HTTP/1.1\r\n{HOST}{TYPE}Transfer-Encoding: chunked\r\n\r\n".encode()
         for size in (1000, len(body)):
+            self.s.empty(t=["id"])
             with self.s.raw() as c:
-                self.s.empty(t=["id"])
                 parts = [body[at:at + size] for at in range(0, len(body), size)]
                 answer = c.ask(head + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in parts) + b"0\r\n\r\n" + get("/healthz"))
                 self.assertEqual(self.done(answer)["accepted"], 500)
