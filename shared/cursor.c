@@ -192,6 +192,22 @@ bool cursor_string(struct cursor *cursor, char *text, size_t size)
     return true;
 }
 
+bool cursor_error(struct cursor *cursor, struct error *ret_error)
+{
+    struct cursor next = *cursor;
+    struct error error = {0};
+    uint32_t code;
+    if (!cursor_uint32(&next, &code) || !error_code_valid(code) ||
+        !cursor_string(&next, error.table, sizeof error.table) ||
+        !cursor_string(&next, error.constraint, sizeof error.constraint) ||
+        !cursor_string(&next, error.text, sizeof error.text))
+        return false;
+    error.code = (enum error_code)code;
+    *ret_error = error;
+    *cursor = next;
+    return true;
+}
+
 static bool real(struct cursor *cursor, double *ret_real)
 {
     uint64_t bits;

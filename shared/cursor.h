@@ -9,6 +9,7 @@
 #ifndef SHEAF_CURSOR_H
 #define SHEAF_CURSOR_H
 
+#include "error.h"
 #include "value.h"
 
 #define CURSOR_DEPTH_MAX 64 /* of arrays and maps that cursor_skip follows */
@@ -44,6 +45,8 @@ bool cursor_string(struct cursor *cursor, char *text, size_t size);
 bool cursor_blob(struct cursor *cursor, const uint8_t **ret_bytes, size_t *ret_len);
 /* Any of: nil, int, float, str, bin, false (ABSENT). true, arrays, maps and extensions are refused. */
 bool cursor_value(struct cursor *cursor, struct value *ret_value);
+/* The four items that pack_error wrote; `ret_error` is whole or untouched. */
+bool cursor_error(struct cursor *cursor, struct error *ret_error);
 /* Over one item of any kind, nested at most CURSOR_DEPTH_MAX deep. */
 bool cursor_skip(struct cursor *cursor);
 

@@ -85,6 +85,17 @@ bool pack_raw(struct buffer *buffer, const void *bytes, size_t len)
     return buffer_put(buffer, bytes, len);
 }
 
+static bool pack_filled(struct buffer *buffer, const char *text)
+{
+    return pack_string(buffer, text[0] ? text : NULL);
+}
+
+bool pack_error(struct buffer *buffer, const struct error *error)
+{
+    return pack_uint(buffer, error->code) && pack_filled(buffer, error->table) &&
+           pack_filled(buffer, error->constraint) && pack_filled(buffer, error->text);
+}
+
 bool pack_array_open(struct buffer *buffer, size_t *ret_at)
 {
     static const uint8_t empty[5] = {0xdd, 0, 0, 0, 0};

@@ -8,6 +8,7 @@
 #define SHEAF_PACK_H
 
 #include "buffer.h"
+#include "error.h"
 #include "value.h"
 
 bool pack_array(struct buffer *buffer, uint32_t count);
@@ -19,6 +20,8 @@ bool pack_string(struct buffer *buffer, const char *text); /* NUL-terminated; NU
 bool pack_blob(struct buffer *buffer, const void *bytes, size_t len);
 bool pack_value(struct buffer *buffer, const struct value *value);
 bool pack_raw(struct buffer *buffer, const void *bytes, size_t len); /* already msgpack */
+/* Four items: code, table, constraint, text; the empty ones as nil. Read by cursor_error. */
+bool pack_error(struct buffer *buffer, const struct error *error);
 
 /* An array whose count is not known yet: always the 5-byte form, patched later by pack_array_close. */
 bool pack_array_open(struct buffer *buffer, size_t *ret_at);

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The part of wire.h about what is kept under idempotency keys. */
-#include "wire.h"
-
-static bool malformed(struct error *error, const char *what)
-{
-    return error_set(error, ERROR_PARSE, "malformed message: %s", what);
-}
+#include "wire_body.h"
 
 bool wire_put_kept(struct buffer *message, const struct wire_kept_ask *ask)
 {
@@ -19,7 +14,7 @@ bool wire_get_kept(struct cursor *body, struct wire_kept_ask *ret_ask, struct er
     uint32_t items;
     if (!cursor_array(body, &items) || items != 3 || !cursor_blob(body, &ask.key, &ask.key_len) ||
         !cursor_uint32(body, &ask.from) || !cursor_int(body, &ask.at_ms) || !cursor_at_end(body))
-        return malformed(error, "kept");
+        return wire_malformed(error, "kept");
     *ret_ask = ask;
     return true;
 }
@@ -45,7 +40,7 @@ bool wire_get_kept_one(struct cursor *list, struct wire_keep *ret_keep, struct e
     if (!cursor_array(list, &items) || items != 3 || !cursor_uint32(list, &keep.index) ||
         !cursor_blob(list, &keep.digest, &digest_len) || digest_len != WIRE_DIGEST_BYTES ||
         !cursor_blob(list, &keep.outcome, &keep.outcome_len))
-        return malformed(error, "what is no outcome");
+        return wire_malformed(error, "what is no outcome");
     *ret_keep = keep;
     return true;
 }
@@ -57,13 +52,13 @@ bool wire_get_kept_answer(struct cursor *body, struct wire_kept *ret_kept, struc
     uint32_t items;
     if (!cursor_array(body, &items) || items != 2 || !cursor_bool(body, &kept.complete) ||
         !cursor_array(body, &kept.count))
-        return malformed(error, "the answer of kept");
+        return wire_malformed(error, "the answer of kept");
     kept.list = *body;
     for (uint32_t i = 0; i < kept.count; i++)
         if (!wire_get_kept_one(body, &keep, error))
             return false;
     if (!cursor_at_end(body))
-        return malformed(error, "the answer of kept has trailing bytes");
+        return wire_malformed(error, "the answer of kept has trailing bytes");
     *ret_kept = kept;
     return true;
 }

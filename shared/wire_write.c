@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The part of wire.h that carries rows: write batches, probes and what is said of them. */
-#include "wire.h"
+#include "wire_body.h"
 
 #include <string.h>
-
-static bool malformed(struct error *error, const char *what)
-{
-    return error_set(error, ERROR_PARSE, "malformed batch: %s", what);
-}
 
 /* ---- entries out ---- */
 
@@ -87,7 +82,7 @@ bool wire_get_write(struct cursor *body, uint64_t *ret_batch, uint32_t *ret_entr
 {
     uint32_t items;
     if (!cursor_array(body, &items) || items != 2 || !cursor_uint(body, ret_batch) || !cursor_array(body, ret_entries))
-        return malformed(error, "a write is a number and entries");
+        return wire_malformed(error, "a write is a number and entries");
     return true;
 }
 
@@ -135,7 +130,7 @@ bool wire_get_op(struct cursor *ops, struct wire_op *ret_op, struct error *error
     uint32_t items, kind;
     if (!cursor_array(ops, &items) || !cursor_uint32(ops, &kind) || !is_op(kind, items) ||
         !get_op_items(ops, (enum wire_entry_kind)kind, &op))
-        return malformed(error, "what is no operation");
+        return wire_malformed(error, "what is no operation");
     *ret_op = op;
     return true;
 }
@@ -198,10 +193,10 @@ bool wire_get_entry(struct cursor *body, struct wire_entry *ret_entry, struct er
     struct wire_entry entry = {.bytes = body->at};
     uint32_t items, kind;
     if (!cursor_array(body, &items) || !cursor_uint32(body, &kind))
-        return malformed(error, "what is no entry");
+        return wire_malformed(error, "what is no entry");
     entry.kind = (enum wire_entry_kind)kind;
     if (!get_entry_items(body, items, &entry))
-        return malformed(error, "an entry that cannot be read");
+        return wire_malformed(error, "an entry that cannot be read");
     entry.len = (size_t)(body->at - entry.bytes);
     *ret_entry = entry;
     return true;
@@ -213,15 +208,15 @@ bool wire_get_probe(struct cursor *body, uint32_t *ret_op_count, struct cursor *
     struct wire_op op;
     if (!cursor_array(body, &items) || items != 1 || !cursor_array(body, ret_op_count) ||
         *ret_op_count > LIMIT_BATCH_ROWS_MAX)
-        return malformed(error, "a probe is an array of operations");
+        return wire_malformed(error, "a probe is an array of operations");
     *ret_ops = *body;
     for (uint32_t i = 0; i < *ret_op_count; i++) {
         if (!wire_get_op(body, &op, error))
             return false;
         if (op.kind == WIRE_ENTRY_KEEP)
-            return malformed(error, "a probe keeps nothing");
+            return wire_malformed(error, "a probe keeps nothing");
     }
-    return cursor_at_end(body) || malformed(error, "a probe has trailing bytes");
+    return cursor_at_end(body) || wire_malformed(error, "a probe has trailing bytes");
 }
 
 /* ---- results ---- */
@@ -230,9 +225,7 @@ bool wire_results_failure(struct wire_write_results *results, uint32_t entry, ui
 {
     struct buffer *out = &results->failures;
     results->failure_count++;
-    return pack_array(out, 6) && pack_uint(out, entry) && pack_uint(out, op) && pack_uint(out, error->code) &&
-           pack_string(out, error->table[0] ? error->table : NULL) &&
-           pack_string(out, error->constraint[0] ? error->constraint : NULL) && pack_string(out, error->text);
+    return pack_array(out, 6) && pack_uint(out, entry) && pack_uint(out, op) && pack_error(out, error);
 }
 
 bool wire_results_same(struct wire_write_results *results, uint32_t entry, uint32_t op)
@@ -283,14 +276,10 @@ bool wire_put_write_answer(struct buffer *message, uint64_t batch, uint64_t deco
 bool wire_get_failure(struct cursor *failures, struct wire_failure *ret_failure, struct error *error)
 {
     struct wire_failure failure = {0};
-    uint32_t items, code;
+    uint32_t items;
     if (!cursor_array(failures, &items) || items != 6 || !cursor_uint32(failures, &failure.entry) ||
-        !cursor_uint32(failures, &failure.op) || !cursor_uint32(failures, &code) || !error_code_valid(code) ||
-        !cursor_string(failures, failure.error.table, sizeof failure.error.table) ||
-        !cursor_string(failures, failure.error.constraint, sizeof failure.error.constraint) ||
-        !cursor_string(failures, failure.error.text, sizeof failure.error.text))
-        return malformed(error, "what is no failure");
-    failure.error.code = (enum error_code)code;
+        !cursor_uint32(failures, &failure.op) || !cursor_error(failures, &failure.error))
+        return wire_malformed(error, "what is no failure");
     *ret_failure = failure;
     return true;
 }
@@ -298,7 +287,7 @@ bool wire_get_failure(struct cursor *failures, struct wire_failure *ret_failure,
 bool wire_get_same(struct cursor *same, uint32_t *ret_entry, uint32_t *ret_op, struct error *error)
 {
     return (cursor_uint32(same, ret_entry) && cursor_uint32(same, ret_op)) ||
-           malformed(error, "rows that were there already");
+           wire_malformed(error, "rows that were there already");
 }
 
 bool wire_get_write_answer(struct cursor *body, struct wire_write_answer *ret_answer, struct error *error)
@@ -309,20 +298,20 @@ bool wire_get_write_answer(struct cursor *body, struct wire_write_answer *ret_an
     if (!cursor_array(body, &items) || items != 4 || !cursor_uint(body, &answer.batch) || !cursor_array(body, &items) ||
         items != 3 || !cursor_uint(body, &answer.decode_ns) || !cursor_uint(body, &answer.apply_ns) ||
         !cursor_uint(body, &answer.commit_ns) || !cursor_array(body, &answer.failure_count))
-        return malformed(error, "the answer of a write");
+        return wire_malformed(error, "the answer of a write");
     answer.failures = *body;
     for (uint32_t i = 0; i < answer.failure_count; i++)
         if (!wire_get_failure(body, &failure, error))
             return false;
     if (!cursor_array(body, &numbers) || numbers % 2)
-        return malformed(error, "the answer of a write");
+        return wire_malformed(error, "the answer of a write");
     answer.same_count = numbers / 2;
     answer.same = *body;
     for (uint32_t i = 0; i < answer.same_count; i++)
         if (!wire_get_same(body, &entry, &op, error))
             return false;
     if (!cursor_at_end(body))
-        return malformed(error, "trailing bytes behind the answer of a write");
+        return wire_malformed(error, "trailing bytes behind the answer of a write");
     *ret_answer = answer;
     return true;
 }

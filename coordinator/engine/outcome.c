@@ -48,8 +48,7 @@ bool outcome_put_refused(const struct submission *submission, uint32_t first, ui
         panic("operations that are refused for no reason");
     const struct error *error = submission->ops[first + at].error;
     return pack_array(bytes, 6) && pack_uint(bytes, OUTCOME_REFUSED) && pack_uint(bytes, at) &&
-           pack_uint(bytes, error->code) && pack_string(bytes, error->table) && pack_string(bytes, error->constraint) &&
-           pack_string(bytes, error->text);
+           pack_error(bytes, error);
 }
 
 /* ---- in ---- */
@@ -96,13 +95,9 @@ static bool get_done(struct cursor *cursor, struct submission *submission, uint3
 static bool get_refused(struct cursor *cursor, struct submission *submission, uint32_t first, uint32_t count)
 {
     struct error refusal = {0};
-    uint32_t at, code;
-    if (!cursor_uint32(cursor, &at) || at >= count || !cursor_uint32(cursor, &code) || !error_code_valid(code) ||
-        !cursor_string(cursor, refusal.table, sizeof refusal.table) ||
-        !cursor_string(cursor, refusal.constraint, sizeof refusal.constraint) ||
-        !cursor_string(cursor, refusal.text, sizeof refusal.text) || !cursor_at_end(cursor))
+    uint32_t at;
+    if (!cursor_uint32(cursor, &at) || at >= count || !cursor_error(cursor, &refusal) || !cursor_at_end(cursor))
         return false;
-    refusal.code = (enum error_code)code;
     struct error *error = malloc(sizeof *error);
     if (!error)
         return false;

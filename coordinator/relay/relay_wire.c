@@ -119,23 +119,14 @@ static bool put_error(struct buffer *head, const struct error *error)
     static const struct error none = {.code = ERROR_INTERNAL, .text = "refused without a reason"};
     const struct error *one = error ? error : &none;
 
-    return pack_array(head, 4) && pack_uint(head, one->code) && pack_string(head, one->table) &&
-           pack_string(head, one->constraint) && pack_string(head, one->text);
+    return pack_array(head, 4) && pack_error(head, one);
 }
 
 static bool get_error(struct cursor *cursor, struct error *ret_error)
 {
-    struct error error = {0};
-    uint32_t count, code;
+    uint32_t count;
 
-    if (!cursor_array(cursor, &count) || count != 4 || !cursor_uint32(cursor, &code) || !error_code_valid(code) ||
-        !cursor_string(cursor, error.table, sizeof error.table) ||
-        !cursor_string(cursor, error.constraint, sizeof error.constraint) ||
-        !cursor_string(cursor, error.text, sizeof error.text))
-        return false;
-    error.code = (enum error_code)code;
-    *ret_error = error;
-    return true;
+    return cursor_array(cursor, &count) && count == 4 && cursor_error(cursor, ret_error);
 }
 
 /* ---- hello ---- */

@@ -143,6 +143,32 @@ static void a_string_that_does_not_fit_is_refused(void **state)
     buffer_release(&buffer);
 }
 
+static void an_error_is_read_back_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct buffer buffer = {0};
+    struct error error, found = {.code = ERROR_IO};
+    error_set(&error, ERROR_CHECK, "a price is not negative");
+    error_about(&error, "products", NULL);
+    assert_true(pack_error(&buffer, &error));
+    for (size_t len = 0; len < buffer.len; len++) {
+        struct cursor cut = cursor_over(buffer.bytes, len);
+        assert_false(cursor_error(&cut, &found));
+        assert_ptr_equal(cut.at, buffer.bytes);
+        assert_int_equal(found.code, ERROR_IO);
+    }
+    struct cursor cursor = cursor_over(buffer.bytes, buffer.len);
+    assert_true(cursor_error(&cursor, &found) && cursor_at_end(&cursor));
+    assert_int_equal(found.code, ERROR_CHECK);
+    assert_string_equal(found.table, "products");
+    assert_string_equal(found.constraint, "");
+    assert_string_equal(found.text, error.text);
+    buffer.bytes[0] = 99; /* no code of the list */
+    cursor = cursor_over(buffer.bytes, buffer.len);
+    assert_false(cursor_error(&cursor, &found));
+    buffer_release(&buffer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +178,7 @@ int main(void)
         cmocka_unit_test(an_array_of_unknown_count_is_closed_later),
         cmocka_unit_test(nesting_is_followed_only_so_deep),
         cmocka_unit_test(a_string_that_does_not_fit_is_refused),
+        cmocka_unit_test(an_error_is_read_back_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
