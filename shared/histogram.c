@@ -43,9 +43,12 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
         into->slots[i] += from->slots[i];
 }
 
-void histogram_subtract(struct histogram *into, const struct histogram *from)
+bool histogram_subtract(struct histogram *into, const struct histogram *from)
 {
     unsigned last = 0;
+    for (unsigned i = 0; i < HISTOGRAM_SLOTS; i++)
+        if (into->slots[i] < from->slots[i])
+            return false;
     into->count -= from->count;
     into->sum -= from->sum;
     for (unsigned i = 0; i < HISTOGRAM_SLOTS; i++) {
@@ -57,6 +60,7 @@ void histogram_subtract(struct histogram *into, const struct histogram *from)
         into->max = 0;
     else if (last < HISTOGRAM_SLOTS - 1 && slot_top(last) < into->max)
         into->max = slot_top(last);
+    return true;
 }
 
 uint64_t histogram_percentile(const struct histogram *histogram, double share)

@@ -27,9 +27,9 @@ struct histogram {
 /* Counts `value` `times` times. */
 void histogram_add(struct histogram *histogram, uint64_t value, uint64_t times);
 void histogram_merge(struct histogram *into, const struct histogram *from);
-/* Takes out what was counted before: `from` is an earlier copy of `into`. The largest of what is left is then known to
- * a step. */
-void histogram_subtract(struct histogram *into, const struct histogram *from);
+/* Takes out what was counted before, when `from` is an earlier state of `into`; the largest of what is left is then
+ * known to a step. False, and nothing done: it is none, for whoever counts began anew. */
+bool histogram_subtract(struct histogram *into, const struct histogram *from);
 /* The value that `share` (0..1) of the counted ones do not exceed; 0 when empty; never above max. */
 uint64_t histogram_percentile(const struct histogram *histogram, double share);
 

@@ -113,8 +113,7 @@ void metrics_since(struct metrics *metrics, const struct metrics *before)
         one->cpu_ns = less(one->cpu_ns, old->cpu_ns);
         histogram_subtract(&one->batch_rows, &old->batch_rows);
         for (int step = METRICS_WAIT; step < METRICS_STEPS; step++)
-            if (one->steps[step].count >= old->steps[step].count)
-                histogram_subtract(&one->steps[step], &old->steps[step]);
+            histogram_subtract(&one->steps[step], &old->steps[step]);
     }
     metrics_merge(metrics);
 }

@@ -123,6 +123,29 @@ static void a_slot_that_is_none_is_refused(void **state)
     }
 }
 
+static void what_was_counted_before_is_taken_out(void **state)
+{
+    (void)state;
+    histogram_add(&h, 10, 3);
+    other = h;
+    histogram_add(&h, 12, 2);
+    assert_true(histogram_subtract(&h, &other));
+    assert_int_equal(h.count, 2);
+    assert_int_equal(h.sum, 24);
+    assert_int_equal(histogram_percentile(&h, 0.5), 12);
+}
+
+/* A shard that was started again counts from nothing, and may have counted more than before. */
+static void what_was_counted_by_another_is_left_in(void **state)
+{
+    (void)state;
+    histogram_add(&other, 10, 3);
+    histogram_add(&h, 1000, 4);
+    const struct histogram counted = h;
+    assert_false(histogram_subtract(&h, &other));
+    assert_memory_equal(&h, &counted, sizeof h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +156,8 @@ int main(void)
         cmocka_unit_test_setup(a_merged_one_is_that_of_all_values, clear),
         cmocka_unit_test_setup(it_is_unpacked_as_it_was_packed, clear),
         cmocka_unit_test_setup(a_slot_that_is_none_is_refused, clear),
+        cmocka_unit_test_setup(what_was_counted_before_is_taken_out, clear),
+        cmocka_unit_test_setup(what_was_counted_by_another_is_left_in, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
