@@ -64,11 +64,11 @@ bool store_claim(struct store *store, uint64_t epoch, uint64_t coordinator, cons
 
 bool store_begin(struct store *store, struct error *error);
 void store_rollback(struct store *store);
-/* False: the outcome is not known (a COMMIT that fails may be in the file after a restart): the process must end
- * without an answer. */
 /* Writes what the open transaction holds to the WAL, as yet uncommitted. False: no room, or the disk fails; roll back.
  */
 bool store_flush(struct store *store, struct error *error);
+/* False: the outcome is not known (a COMMIT that fails may be in the file after a restart): the process must end
+ * without an answer. */
 bool store_commit(struct store *store, struct error *error);
 
 /* Inside a transaction: notes that `batch` was applied, with its answer's body; forgets the oldest. */

@@ -142,15 +142,23 @@ void answer_writes(struct request *request)
 
 /* ---- reading ---- */
 
-static bool put_row(struct request *request, const uint8_t *bytes, size_t len)
+static const struct schema_table *table_of(const struct request *request)
 {
-    const struct schema_table *table = &request->http->schema->tables[request->table];
-    struct value *values = malloc(table->column_count * sizeof *values);
-    struct error error;
-    bool fine = values && row_read(table, bytes, len, values, &error) && json_out_row(&request->answer, table, values);
+    return &request->http->schema->tables[request->table];
+}
 
-    free(values);
-    return fine;
+/* Room for a row's values; the caller frees it. */
+static struct value *values_for(const struct schema_table *table)
+{
+    return malloc(table->column_count * sizeof(struct value));
+}
+
+static bool put_row(struct request *request, const uint8_t *bytes, size_t len, struct value *values)
+{
+    const struct schema_table *table = table_of(request);
+    struct error error;
+
+    return row_read(table, bytes, len, values, &error) && json_out_row(&request->answer, table, values);
 }
 
 static bool is_known(const struct request *request, const struct row_tag *tag)
@@ -183,11 +191,13 @@ void answer_row(struct request *request)
         request_reply(request, 304);
         return;
     }
-    request->failed = !put_row(request, row, op->found.len);
+    struct value *values = values_for(table_of(request));
+    request->failed = !values || !put_row(request, row, op->found.len, values);
+    free(values);
     request_reply(request, 200);
 }
 
-static bool put_page(struct request *request, struct wire_scan_answer *page)
+static bool put_page(struct request *request, struct wire_scan_answer *page, struct value *values)
 {
     struct buffer *out = &request->answer;
     bool fine = buffer_put_text(out, "{\"rows\":[");
@@ -196,7 +206,7 @@ static bool put_page(struct request *request, struct wire_scan_answer *page)
         const uint8_t *begin = page->rows.at;
 
         fine = cursor_skip(&page->rows) && (i == 0 || buffer_put(out, ",", 1)) &&
-               put_row(request, begin, (size_t)(page->rows.at - begin));
+               put_row(request, begin, (size_t)(page->rows.at - begin), values);
     }
     fine = fine && buffer_put_text(out, "],\"next\":");
     if (page->next_count == 0)
@@ -218,6 +228,8 @@ void answer_page(struct request *request)
         request_refuse(request, &error);
         return;
     }
-    request->failed = !put_page(request, &page);
+    struct value *values = values_for(table_of(request));
+    request->failed = !values || !put_page(request, &page, values);
+    free(values);
     request_reply(request, 200);
 }

@@ -2,9 +2,9 @@
 /* listen.h - the sockets that clients come to: a TCP address, and Unix sockets in the data directory.
  *
  * Bound before the shards are started, so that a wrong address costs nothing, and opened (listen_open) when they are
- * ready: until then a client is refused by the system. A Unix socket is 0600; where its path is
- * too long for a socket it is made under a short one, and a link to it stands in its place. The caller holds the
- * directory's lock: what stands there is left over. */
+ * ready: until then a client is refused by the system. A Unix socket is 0600; where its path is too long for a socket
+ * it is made under a short one, and a link to it stands in its place. The caller holds the directory's lock: what
+ * stands there is left over. */
 #ifndef SHEAF_LISTEN_H
 #define SHEAF_LISTEN_H
 

@@ -74,15 +74,10 @@ struct value uri_value(char *text, size_t len)
     return value_text(text, len);
 }
 
-static uint32_t key_columns(const struct schema_table *table)
-{
-    return table->primary_key == SCHEMA_NONE ? 1 : table->keys[table->primary_key].column_count;
-}
-
 static bool put_key(const struct schema_table *table, const char *text, size_t len, struct buffer *scratch,
                     struct buffer *key, struct error *error)
 {
-    uint32_t columns = key_columns(table), count = 1;
+    uint32_t columns = schema_key_columns(table), count = 1;
 
     for (size_t i = 0; i < len; i++)
         count += text[i] == ',';
@@ -166,7 +161,7 @@ bool uri_cursor(const struct schema_table *table, const char *text, size_t len, 
         return out_of_memory(error);
     bool fine = decode64(text, len, key);
     struct cursor cursor = cursor_over(key->bytes + begun, key->len - begun);
-    fine = fine && cursor_array(&cursor, &count) && count == key_columns(table);
+    fine = fine && cursor_array(&cursor, &count) && count == schema_key_columns(table);
     for (uint32_t i = 0; fine && i < count; i++) {
         struct value value;
 
