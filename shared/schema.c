@@ -100,9 +100,10 @@ static bool home_of_touch(const struct schema *schema, const struct statement *s
         return error_set(error, ERROR_PARSE,
                          "%s %s writes table %s: Sheaf checks what users write, not what triggers do", what,
                          statement->name, touch->writes);
-    if (touch->ignores)
-        return error_set(error, ERROR_PARSE, "%s %s uses RAISE(IGNORE), which drops rows silently", what,
-                         statement->name);
+    if (touch->raises)
+        return error_set(error, ERROR_PARSE,
+                         "%s %s uses RAISE(%s): of these only RAISE(ABORT) says no to one row and has no other effect",
+                         what, statement->name, touch->raises);
     for (table_id id = 0; id < schema->table_count; id++) {
         if (!touch->reads[id])
             continue;

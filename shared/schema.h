@@ -9,7 +9,7 @@
  * Refused at load, with ERROR_PARSE or the fitting code and a text "FILE:LINE: … the statement …" that names the
  * statement and why: anything but CREATE TABLE/INDEX/VIEW/TRIGGER (ATTACH, PRAGMA, DML, DROP, transactions, temp
  * objects, CREATE TABLE AS, virtual tables), names beginning with _sheaf_ or sqlite_, triggers that write a table or
- * that RAISE(IGNORE) or read a table of another database, views that span databases, ON CONFLICT
+ * that RAISE(IGNORE), (ROLLBACK) or (FAIL), or read a table of another database, views that span databases, ON CONFLICT
  * REPLACE/IGNORE/FAIL/ROLLBACK clauses, references to absent tables or to columns that are not a key (SQLite's own rule
  * for "foreign key mismatch"), collations other than BINARY/NOCASE/RTRIM, functions that SQLite lacks, load_extension
  * and file access (the authorizer), more than LIMIT_TABLES_MAX tables. */

@@ -308,14 +308,19 @@ static bool put_update(struct buffer *sql, const struct schema_table *table)
     return ok;
 }
 
-/* RAISE(IGNORE) is a Halt without an error that says "ignore" (OE_Ignore, 4). */
-static void look_for_ignore(sqlite3_stmt *explain, struct schema_touch *touch)
+/* RAISE is a Halt whose P1 is the error (none for IGNORE) and whose P2 says what becomes of the statement: 1 rollback,
+ * 2 abort, 3 fail, 4 ignore (OE_… in SQLite). */
+static void look_for_raise(sqlite3_stmt *explain, struct schema_touch *touch)
 {
     while (sqlite3_step(explain) == SQLITE_ROW) {
         const char *opcode = (const char *)sqlite3_column_text(explain, 1);
-        if (opcode && !strcmp(opcode, "Halt") && sqlite3_column_int(explain, 2) == 0 &&
-            sqlite3_column_int(explain, 3) == 4)
-            touch->ignores = true;
+        if (!opcode || strcmp(opcode, "Halt") != 0)
+            continue;
+        int code = sqlite3_column_int(explain, 2), then = sqlite3_column_int(explain, 3);
+        if (code == 0 && then == 4)
+            touch->raises = "IGNORE";
+        else if (code == SQLITE_CONSTRAINT_TRIGGER && then != 2)
+            touch->raises = then == 1 ? "ROLLBACK" : "FAIL";
     }
 }
 
@@ -325,7 +330,7 @@ static bool compile(sqlite3 *memory, const struct buffer *sql, const char *name,
     sqlite3_stmt *explain = NULL;
     if (sqlite3_prepare_v2(memory, (const char *)sql->bytes, (int)sql->len, &explain, NULL) != SQLITE_OK)
         return error_set(error, ERROR_PARSE, "%s: %s", name, sqlite3_errmsg(memory));
-    look_for_ignore(explain, touch);
+    look_for_raise(explain, touch);
     sqlite3_finalize(explain);
     return true;
 }

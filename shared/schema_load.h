@@ -36,7 +36,7 @@ void statements_release(struct statements *statements);
 struct schema_touch {
     bool reads[LIMIT_TABLES_MAX];
     char writes[LIMIT_NAME_BYTES_MAX + 1]; /* a table it writes; "" when none */
-    bool ignores;                          /* RAISE(IGNORE) */
+    const char *raises;                    /* "IGNORE", "ROLLBACK" or "FAIL"; NULL: at most ABORT. Static */
 };
 bool schema_touch_of(sqlite3 *memory, const struct schema *schema, const struct statement *statement,
                      struct schema_touch *ret_touch, struct error *error);
