@@ -38,6 +38,9 @@ static int creates(struct watch *watch, enum statement_kind kind, const char *na
         return deny(watch, "an empty name", NULL);
     if (strlen(name) > LIMIT_NAME_BYTES_MAX)
         return deny(watch, "a name longer than 200 bytes", NULL);
+    for (const char *at = name; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f) /* placements are lines with tabs */
+            return deny(watch, "a control character in a name", NULL);
     if (!strncasecmp(name, "_sheaf_", 7))
         return deny(watch, "names that begin with _sheaf_ are Sheaf's own:", name);
     return SQLITE_OK;

@@ -72,6 +72,7 @@ class Schema(sheaf.Case):
             ("CREATE TABLE c (x REFERENCES absent(id));", "absent"), ("CREATE TABLE c (x REFERENCES t(b));", "b"),
             ("CREATE TABLE c (x, y, FOREIGN KEY (x,y) REFERENCES t);", "c"),
             ("CREATE TABLE c (x PRIMARY KEY ON CONFLICT REPLACE);", "CONFLICT"), ("CREATE TABLE c (x UNIQUE ON CONFLICT IGNORE);", "CONFLICT"),
+            ('CREATE TABLE "a\tb" (x);', "control"), ('CREATE VIEW "a\nb" AS SELECT 1;', "control"),
             ("CREATE TABLE c (x TEXT COLLATE german);", "german"), ("CREATE TABLE c (x CHECK (load_extension('x')));", ""),
             ("CREATE TABLE c (x CHECK (nosuch(x)));", "nosuch"), ("CREATE TABLE T (x);", "T"), ("CREATE TABLE c (x", ""), ("nonsense;", "nonsense"),
         ]
