@@ -291,17 +291,22 @@ int main(int argc, char **argv)
     const struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     log_open("shardd", options.store.database, options.level, options.format);
-    /* the terminal's Ctrl-C goes to the coordinator, which says what happens to its shards */
-    if (options.parent)
+    /* the terminal's Ctrl-C and its end go to the coordinator, which says what happens to its shards */
+    if (options.parent) {
         signal(SIGINT, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, like a full disk */
-    signal(SIGHUP, options.parent ? SIG_IGN : SIG_DFL);
     struct signal_thread thread = {0};
     sigemptyset(&thread.signals);
     sigaddset(&thread.signals, SIGTERM);
-    if (!options.parent)
+    if (!options.parent) {
+        struct sigaction hangup;
         sigaddset(&thread.signals, SIGINT);
+        if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) /* nohup */
+            sigaddset(&thread.signals, SIGHUP);
+    }
     pthread_sigmask(SIG_BLOCK, &thread.signals, NULL); /* before any thread: all inherit it */
     return run(&options, &thread);
 }

@@ -83,6 +83,22 @@ static int on_progress(void *context)
     return 0;
 }
 
+/* https://sqlite.org/src/file/src/os_unix.c: MAX_PATHNAME, for the path from the root with "-journal" behind it. */
+#define SQLITE_PATH_MAX (512 - 8)
+
+static bool path_is_short(const struct store *store, const char *name, struct error *error)
+{
+    char *directory = realpath(store->options.data, NULL);
+    if (!directory)
+        return error_set(error, ERROR_IO, "database %s: %s: %s", store->database, store->options.data, strerror(errno));
+    bool fine = strlen(directory) + 1 + strlen(name) <= SQLITE_PATH_MAX ||
+                error_set(error, ERROR_TOO_LARGE,
+                          "database %s: the path of its file is longer than SQLite takes, %d bytes: %s/%s",
+                          store->database, SQLITE_PATH_MAX, directory, name);
+    free(directory);
+    return fine;
+}
+
 static bool name_files(struct store *store, struct error *error)
 {
     char name[3 * LIMIT_NAME_BYTES_MAX + 8];
@@ -101,7 +117,7 @@ static bool name_files(struct store *store, struct error *error)
         store->wal_path = NULL;
         return error_set(error, ERROR_INTERNAL, "out of memory");
     }
-    return true;
+    return path_is_short(store, name, error);
 }
 
 static bool take_lock_file(struct store *store, struct error *error)

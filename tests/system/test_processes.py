@@ -189,6 +189,13 @@ class Processes(sheaf.Case):
         os.makedirs(deep)
         self.assertTrue(self.insert(USER, data=deep + "/data")[0]["ok"])
 
+    def test_a_directory_deeper_than_sqlite_takes_is_named_so(self):
+        deep = os.path.join(self.folder, *["d" * 60] * 9)
+        os.makedirs(deep)
+        result = self.ran("insert", "--data", deep, input=json.dumps(USER), status=3)
+        self.assertIn("longer than SQLite takes", result.stderr)
+        self.assertEqual(os.listdir(deep), [])
+
     def test_a_full_disk_is_an_error_and_not_a_crash(self):
         mount = self.path("small")
         os.makedirs(mount)
@@ -336,7 +343,7 @@ class Alone(sheaf.Case):
         self.assertFalse(os.path.exists(sheaf.database(self.data, "users")))
         self.assertIsNone(shard.poll(), "a dialled shard is not the coordinator's to stop")
         self.assertTrue(self.insert(USER, args=("--config", config))[0]["already_there"])
-        shard.terminate()
+        shard.send_signal(signal.SIGHUP)
         self.assertEqual(shard.wait(20), 0)
         gone = self.ran("insert", "--data", self.data, "--config", config, input=json.dumps(USER), status=3)
         self.assertIn("users", gone.stderr)
