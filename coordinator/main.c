@@ -58,7 +58,7 @@ static int print_help(void)
              "\nExit status: 0 all accepted or already there; 1 some rows refused, or check\n"
              "found something; 2 usage, configuration, schema or unreadable input; 3 a process\n"
              "or database unavailable, busy or full, or an outcome unknown; 4 internal error;\n"
-             "130, 143 interrupted.\n");
+             "129, 130, 143 interrupted.\n");
     return print(text);
 }
 
@@ -120,11 +120,11 @@ static int complain_of(const char *word)
 }
 
 /* Descriptors 0 to 2 must be something, or a database or socket would get their numbers and be written to as if it were
- * stdout. */
+ * stdout. What was closed stays of no use: to write to it fails. */
 static bool standard_descriptors_are_open(void)
 {
     for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
             return false;
     return true;
 }

@@ -81,7 +81,7 @@ static int insert_all(struct session *session, const struct options *options)
     bool fine = insert_stream_run(&stream, &outcome, &error);
     int status = fine ? status_of(&outcome) : options_status_of(&error);
 
-    if (!fine || outcome.input_failed)
+    if (!fine || outcome.input_failed || outcome.broken_pipe)
         options_complain(spec.verb, &error);
     if (!write_metrics(session, options, &stream, &outcome, started_ns, &error)) {
         options_complain(spec.verb, &error);

@@ -2,6 +2,7 @@
 #include "outputs.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -46,7 +47,8 @@ bool outputs_may_replace(const struct outputs *outputs, const char *option, cons
     if (!S_ISREG(file->st_mode))
         return true;
     if (is_read(outputs, file))
-        return error_set(error, ERROR_PARSE, "%s %s: this is an input, and would be overwritten", option, path);
+        return error_set(error, ERROR_PARSE, "%s %s: this is an input or another output, and would be overwritten",
+                         option, path);
     if (is_in_directory(outputs->data, file))
         return error_set(error, ERROR_PARSE, "%s %s: this belongs to the data directory %s", option, path,
                          outputs->data);
@@ -55,12 +57,13 @@ bool outputs_may_replace(const struct outputs *outputs, const char *option, cons
 
 #define LINKS_MAX 40 /* as the kernel has it */
 
-/* Where a file would be made that is not there: behind links that lead to nothing, too. False: nowhere. */
-static bool directory_of(const char *path, struct stat *ret_directory)
+/* Where a file would be made that is not there: behind links that lead to nothing, too. False, and errno: nowhere. */
+static bool directory_of(const char *path, char at[PATH_MAX])
 {
-    char at[PATH_MAX], target[PATH_MAX];
+    char target[PATH_MAX];
 
-    if (snprintf(at, sizeof at, "%s", path) >= (int)sizeof at)
+    errno = ENAMETOOLONG;
+    if (snprintf(at, PATH_MAX, "%s", path) >= PATH_MAX)
         return false;
     for (int links = 0; links <= LINKS_MAX; links++) {
         ssize_t len = readlink(at, target, sizeof target - 1);
@@ -68,25 +71,32 @@ static bool directory_of(const char *path, struct stat *ret_directory)
         if (len < 0) {
             if (slash)
                 slash[1] = '\0'; /* the root keeps its own */
-            return stat(slash ? at : ".", ret_directory) == 0;
+            else
+                strcpy(at, ".");
+            return true;
         }
         target[len] = '\0';
         size_t kept = target[0] != '/' && slash ? (size_t)(slash + 1 - at) : 0;
-        if (snprintf(at + kept, sizeof at - kept, "%s", target) >= (int)(sizeof at - kept))
+        if (snprintf(at + kept, PATH_MAX - kept, "%s", target) >= (int)(PATH_MAX - kept))
             return false;
     }
+    errno = ELOOP;
     return false;
 }
 
-/* Where nothing can be made, making it will say why. */
 static bool may_make(const struct outputs *outputs, const char *option, const char *path, struct error *error)
 {
     struct stat data, directory;
+    char at[PATH_MAX];
 
-    if (stat(outputs->data, &data) != 0 || !directory_of(path, &directory) || !same_file(&data, &directory))
-        return true;
-    return error_set(error, ERROR_PARSE, "%s %s: nothing is made in the data directory %s", option, path,
-                     outputs->data);
+    if (!*path)
+        return error_set(error, ERROR_PARSE, "%s: an empty name is no file", option);
+    if (!directory_of(path, at) || stat(at, &directory) != 0 || access(at, W_OK | X_OK) != 0)
+        return error_set(error, ERROR_PARSE, "%s %s: %s", option, path, strerror(errno));
+    if (stat(outputs->data, &data) == 0 && same_file(&data, &directory))
+        return error_set(error, ERROR_PARSE, "%s %s: nothing is made in the data directory %s", option, path,
+                         outputs->data);
+    return true;
 }
 
 bool outputs_may_write(const struct outputs *outputs, const char *option, const char *path, struct error *error)

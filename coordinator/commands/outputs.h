@@ -23,7 +23,8 @@ struct outputs {
 bool outputs_may_replace(const struct outputs *outputs, const char *option, const char *path, const struct stat *file,
                          struct error *error);
 
-/* The same of a path, which may be NULL; when it names nothing yet, whether a file may be made there. Makes none. */
+/* The same of a path, which may be NULL; when it names nothing yet, whether a file may and can be made there. Makes
+ * none. */
 bool outputs_may_write(const struct outputs *outputs, const char *option, const char *path, struct error *error);
 
 #endif

@@ -34,7 +34,7 @@ static void *await(void *context)
 /* The signals that are not ignored already. */
 static void choose(void)
 {
-    static const int numbers[] = {SIGINT, SIGTERM};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction before;
     sigemptyset(&awaited);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

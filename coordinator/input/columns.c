@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool columns_init(struct columns *columns, const struct schema_table *table)
 {
@@ -30,7 +31,9 @@ uint16_t columns_find(const struct schema_table *table, const char *name, size_t
 
     if (column != SCHEMA_NONE && !table->columns[column].generated)
         return column;
-    if (column == SCHEMA_NONE)
+    if (column == SCHEMA_NONE && memchr(name, 0, len))
+        error_set(error, ERROR_UNKNOWN_COLUMN, "a column of table %s is named with a NUL", table->name);
+    else if (column == SCHEMA_NONE)
         error_set(error, ERROR_UNKNOWN_COLUMN, "table %s has no column \"%.*s\"", table->name, shown(len), name);
     else
         error_set(error, ERROR_PARSE, "column %s of table %s is generated: it takes no value",

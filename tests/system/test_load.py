@@ -128,7 +128,7 @@ class Load(sheaf.Case):
             self.assertEqual([r[0] for r in sheaf.rows(self.data, "users")], [1, 3])
 
     def test_headers_that_are_wrong(self):
-        for header, word in (("id,name,email,colour", "colour"), ("id,name,email,Name", "ame"), ("", ""), ("id,name,", "")):
+        for header, word in (("id,name,email,colour", "colour"), ("id,name,email\0", "NUL"), ("id,name,email,Name", "ame"), ("", ""), ("id,name,", "")):
             path = self.path("u.csv", header + "\n1,2,3,4\n" if header else "")
             result = self.load(f"users={path}", status=2)
             self.assertIn(path, result.stderr)
@@ -243,6 +243,23 @@ class Load(sheaf.Case):
         self.ran("load", "--data", fresh, f["users"], "--rejects", os.path.join(fresh, "new.json"), status=2)
         self.assertFalse(os.path.exists(fresh))
         self.assertTrue(os.path.exists(self.path("made.json")))
+
+    def test_an_output_that_cannot_be_made_is_known_before_anything_is_loaded(self):
+        f = self.files()
+        for target in (self.path("absent/x.json"), ""):
+            for option in ("--rejects", "--metrics-file"):
+                result = self.load(f["users"], args=(option, target), status=2)
+                self.assertIn(f"{option}", result.stderr)
+                self.assertEqual(result.stdout, "")
+        self.assertFalse(os.path.exists(sheaf.database(self.data, "users")))
+
+    def test_a_stdout_that_is_closed_is_no_success(self):
+        f = self.files()
+        command = [sheaf.COORDINATOR, "load", "--quiet", "--data", self.data, f["users"]]
+        done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, env=sheaf.environment())
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn(b"stdout: ", done.stderr)
+        self.assertEqual(len(sheaf.rows(self.data, "users")), 3)
 
     def test_stop_on_error_keeps_what_was_committed(self):
         count = 50_000
