@@ -137,13 +137,16 @@ static void sent(void *context)
         break_with(link, "sending failed", nng_strerror(result));
         return; /* `sending` stays set: nothing more goes out here */
     }
+    /* While it is owned: as soon as `sending` is unset, another thread puts its message there. */
+    nng_aio_set_msg(link->send, NULL);
     pthread_mutex_lock(&link->lock);
     nng_msg *next = outbox_take(&link->outbox);
     link->sending = next;
     pthread_mutex_unlock(&link->lock);
+    if (!next)
+        return;
     nng_aio_set_msg(link->send, next);
-    if (next)
-        nng_send_aio(link->socket, link->send);
+    nng_send_aio(link->socket, link->send);
 }
 
 static void pong(struct link *link, bool done, struct cursor *body, uint64_t now)

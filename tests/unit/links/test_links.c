@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <nng/nng.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -185,6 +186,64 @@ static void messages_keep_their_order(void **state)
         snprintf(text, sizeof text, "%d", i);
         expect_echo(&connected, text);
     }
+    links_close(links);
+}
+
+/* Holds nng's thread where a message has gone out and is taken off its operation, until the next one is on its way. */
+static struct {
+    atomic_bool wanted, held;
+    sem_t reached, over, taken_off;
+} hold;
+
+static void let_go(void)
+{
+    if (!atomic_exchange(&hold.held, false))
+        return;
+    sem_post(&hold.over);
+    sem_wait(&hold.taken_off);
+}
+
+/* These two in place of nng's (linked with --wrap). */
+void __real_nng_aio_set_msg(nng_aio *aio, nng_msg *message);
+void __wrap_nng_aio_set_msg(nng_aio *aio, nng_msg *message);
+void __wrap_nng_aio_set_msg(nng_aio *aio, nng_msg *message)
+{
+    bool has_gone = !message && !nng_aio_get_msg(aio); /* what was received is there still */
+    bool holds = has_gone && atomic_exchange(&hold.wanted, false);
+    if (holds) {
+        atomic_store(&hold.held, true);
+        sem_post(&hold.reached);
+        sem_wait(&hold.over);
+    }
+    __real_nng_aio_set_msg(aio, message);
+    if (holds)
+        sem_post(&hold.taken_off);
+}
+
+void __real_nng_send_aio(nng_socket socket, nng_aio *aio);
+void __wrap_nng_send_aio(nng_socket socket, nng_aio *aio);
+void __wrap_nng_send_aio(nng_socket socket, nng_aio *aio)
+{
+    let_go();
+    __real_nng_send_aio(socket, aio);
+}
+
+static void a_message_may_come_when_the_last_one_has_just_gone(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    struct links *links = opened(&bench);
+    struct link_event connected = expect(LINK_CONNECTED);
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += WAIT_S;
+    atomic_store(&hold.wanted, true);
+    assert_true(send_text(links, &connected, "one"));
+    assert_int_equal(sem_timedwait(&hold.reached, &end), 0);
+    assert_true(send_text(links, &connected, "two"));
+    let_go();
+    expect_echo(&connected, "one");
+    expect_echo(&connected, "two");
     links_close(links);
 }
 
@@ -731,10 +790,14 @@ static int end_test(void **state)
 
 int main(void)
 {
+    sem_init(&hold.reached, 0, 0);
+    sem_init(&hold.over, 0, 0);
+    sem_init(&hold.taken_off, 0, 0);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
     const struct CMUnitTest tests[] = {
         TEST(a_shard_that_is_ready_is_connected_and_answers),
         TEST(messages_keep_their_order),
+        TEST(a_message_may_come_when_the_last_one_has_just_gone),
         TEST(a_failed_start_carries_the_shards_own_words),
         TEST(a_death_before_ready_says_how_it_ended),
         TEST(a_program_that_is_not_there_is_named),
