@@ -5,6 +5,7 @@
 #include "change.h"
 #include "clock.h"
 #include "insert.h"
+#include "made.h"
 #include "prepared.h"
 
 #include <stdlib.h>
@@ -15,6 +16,8 @@ struct batch {
     struct insert *insert;
     struct change *change;
     struct answers *answers;
+    struct made made;  /* by the entry at hand */
+    struct buffer key; /* of one op */
     sqlite3_stmt *savepoint, *undo, *release;
     bool open;     /* a transaction is open: these batches are in it */
     uint64_t last; /* the highest number applied, committed or in the open transaction */
@@ -65,6 +68,8 @@ void batch_free(struct batch *batch)
     sqlite3_finalize(batch->undo);
     sqlite3_finalize(batch->release);
     wire_results_release(&batch->results);
+    made_release(&batch->made);
+    buffer_release(&batch->key);
     free(batch);
 }
 
@@ -122,7 +127,24 @@ static enum insert_result keep(struct batch *batch, const struct wire_keep *keep
     return INSERT_FAILED;
 }
 
-static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, bool promised, struct error *error)
+/* `op`: a change of a row that is named by its key, or an insert. */
+static enum insert_result write_row(struct batch *batch, const struct wire_op *op, int64_t *ret_rowid,
+                                    struct error *error)
+{
+    switch (op->kind) {
+    case WIRE_ENTRY_UPDATE:
+        return as_insert(change_update(batch->change, op->table, op->key, op->key_len, op->row, op->row_len, error));
+    case WIRE_ENTRY_DELETE:
+        return as_insert(change_delete(batch->change, op->table, op->key, op->key_len, error));
+    default:
+        return insert_row(batch->insert, op->table, op->row, op->row_len, (op->flags & WIRE_FLAG_SAME_IS_FINE) != 0,
+                          ret_rowid, error);
+    }
+}
+
+/* ret_rowid: of the row that an insert made. */
+static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, bool promised, int64_t *ret_rowid,
+                                   struct error *error)
 {
     const struct schema *schema = store_schema(batch->store);
     if (op->kind == WIRE_ENTRY_KEEP)
@@ -133,15 +155,14 @@ static enum insert_result apply_op(struct batch *batch, const struct wire_op *op
                   store_database(batch->store));
         return INSERT_REFUSED;
     }
-    switch (op->kind) {
-    case WIRE_ENTRY_UPDATE:
-        return as_insert(change_update(batch->change, op->table, op->key, op->key_len, op->row, op->row_len, error));
-    case WIRE_ENTRY_DELETE:
-        return as_insert(change_delete(batch->change, op->table, op->key, op->key_len, error));
-    default:
-        return insert_row(batch->insert, op->table, op->row, op->row_len, (op->flags & WIRE_FLAG_SAME_IS_FINE) != 0,
-                          NULL, error);
-    }
+    if (op->kind == WIRE_ENTRY_INSERT || !(op->flags & WIRE_FLAG_MADE_HERE))
+        return write_row(batch, op, ret_rowid, error);
+    struct wire_op named = *op;
+    if (!made_key(&batch->made, op, &batch->key, error))
+        return INSERT_REFUSED;
+    named.key = batch->key.bytes;
+    named.key_len = batch->key.len;
+    return write_row(batch, &named, ret_rowid, error);
 }
 
 static bool note_failure(struct batch *batch, uint32_t entry, uint32_t op, const struct error *refusal,
@@ -159,7 +180,8 @@ static bool note_same(struct batch *batch, uint32_t entry, uint32_t op, struct e
 static enum outcome apply_one(struct batch *batch, uint32_t number, const struct wire_op *op, struct error *error)
 {
     struct error refusal;
-    switch (apply_op(batch, op, false, &refusal)) {
+    made_clear(&batch->made);
+    switch (apply_op(batch, op, false, NULL, &refusal)) {
     case INSERT_DONE:
         batch->counts.accepted++;
         return OUTCOME_DONE;
@@ -175,16 +197,27 @@ static enum outcome apply_one(struct batch *batch, uint32_t number, const struct
     return OUTCOME_FAILED;
 }
 
+/* A row that has no other name than its place in the entry. */
+static bool note_made(struct batch *batch, uint32_t at, const struct wire_op *op, int64_t rowid, struct error *error)
+{
+    return op->kind != WIRE_ENTRY_INSERT || store_schema(batch->store)->tables[op->table].primary_key != SCHEMA_NONE ||
+           made_note(&batch->made, at, op->table, rowid) || out_of_memory(error);
+}
+
 /* The ops one after the other; stops at the first that is refused, whose number and reason it gives. What was promised
  * before is not told of again. */
 static enum outcome apply_ops(struct batch *batch, uint32_t number, struct cursor ops, uint32_t count, bool promised,
                               uint32_t *ret_at, struct error *refusal, struct error *error)
 {
+    made_clear(&batch->made);
     for (uint32_t i = 0; i < count; i++) {
         struct wire_op op;
+        int64_t rowid = 0;
         if (!wire_get_op(&ops, &op, error))
             return OUTCOME_FAILED;
-        enum insert_result result = apply_op(batch, &op, promised, refusal);
+        enum insert_result result = apply_op(batch, &op, promised, &rowid, refusal);
+        if (result == INSERT_DONE && !note_made(batch, i, &op, rowid, error))
+            return OUTCOME_FAILED;
         if (result == INSERT_SAME && !promised && !note_same(batch, number, i, error))
             return OUTCOME_FAILED;
         if (result == INSERT_REFUSED) {

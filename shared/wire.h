@@ -20,7 +20,7 @@
 #include "row.h"
 #include "schema.h"
 
-#define WIRE_PROTOCOL 2
+#define WIRE_PROTOCOL 3
 
 #define WIRE_REQUESTS(X)                                                     \
     /* number, name, enum name, needs a claimed shard (hello came before) */ \
@@ -131,13 +131,13 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  *   [UPDATE, table, flags, key, row]     the row with that key takes the columns that are not ABSENT
  *   [DELETE, table, flags, key]
  * a key being an array of the primary key's values, of a table without one its rowid. An update or delete of a row that
- * is not there is ERROR_NOT_FOUND. Or, inside an entry only,
- *   [KEEP, key, index, digest, at, outcome]
- * which writes no row of the user's: it keeps what a request with an idempotency key came to, so that it is in the file
- * if and only if the entry's other ops are. `key` and `outcome` are the engine's own bytes, opaque to the shard; `at`
- * is the coordinator's time. Something kept LIMIT_KEPT_MS before `at` or earlier is gone: a few such leave with each
- * KEEP. When the shard keeps limits.kept_keys already it is ERROR_BUSY (never of what was prepared); ERROR_INTERNAL
- * when something is kept under that key and index.
+ * is not there is ERROR_NOT_FOUND. With WIRE_FLAG_MADE_HERE, in a table without a primary key and inside an entry only,
+ * it is [op]: the row that this earlier op of the entry has inserted. Or, inside an entry only, [KEEP, key, index,
+ * digest, at, outcome] which writes no row of the user's: it keeps what a request with an idempotency key came to, so
+ * that it is in the file if and only if the entry's other ops are. `key` and `outcome` are the engine's own bytes,
+ * opaque to the shard; `at` is the coordinator's time. Something kept LIMIT_KEPT_MS before `at` or earlier is gone: a
+ * few such leave with each KEEP. When the shard keeps limits.kept_keys already it is ERROR_BUSY (never of what was
+ * prepared); ERROR_INTERNAL when something is kept under that key and index.
  *
  * A write that is answered with an error had no effect and has not consumed its number: the same bytes may be sent
  * again. ERROR_CONFLICT is a batch out of order (its number is not the last one's successor, and no answer of it is
@@ -154,6 +154,7 @@ enum wire_entry_kind {
     WIRE_ENTRY_KEEP = 9, /* only inside an entry */
 };
 #define WIRE_FLAG_SAME_IS_FINE 1u
+#define WIRE_FLAG_MADE_HERE 2u
 #define WIRE_DIGEST_BYTES 16u
 
 struct wire_keep {

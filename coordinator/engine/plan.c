@@ -163,16 +163,24 @@ static void put_key(struct plan *plan, table_id table, const struct value *row)
         written(pack_value(&plan->key, &row[key->columns[i]]));
 }
 
-/* What identifies the row on its shard now. */
-static void put_identity(struct plan *plan, const struct image *image)
+/* A row that was inserted without a primary key: its rowid is not known before it is there. */
+static bool is_nameless(const struct plan *plan, const struct image *image)
+{
+    return !image->has_base && table_of(plan, image->table)->primary_key == SCHEMA_NONE;
+}
+
+/* What identifies the row on its shard now; the flags of an operation that names it so. */
+static unsigned put_identity(struct plan *plan, const struct image *image)
 {
     if (table_of(plan, image->table)->primary_key != SCHEMA_NONE) {
         put_key(plan, image->table, image->now);
-        return;
+        return 0;
     }
-    const struct value rowid = value_integer(image->rowid);
+    bool nameless = is_nameless(plan, image);
+    const struct value name = value_integer(nameless ? image->made_by : image->rowid);
     buffer_clear(&plan->key);
-    written(pack_array(&plan->key, 1) && pack_value(&plan->key, &rowid));
+    written(pack_array(&plan->key, 1) && pack_value(&plan->key, &name));
+    return nameless ? WIRE_FLAG_MADE_HERE : 0;
 }
 
 static void put_update(struct plan *plan, const struct image *image, const struct value *values, const bool *given,
@@ -184,24 +192,10 @@ static void put_update(struct plan *plan, const struct image *image, const struc
     written(pack_array(&row, t->column_count));
     for (uint16_t c = 0; c < t->column_count; c++)
         written(pack_value(&row, given[c] ? &values[c] : &absent));
-    put_identity(plan, image);
+    unsigned flags = put_identity(plan, image);
     struct plan_part *part = part_for(plan, image->table, op);
-    written(wire_put_update(&part->ops, image->table, 0, plan->key.bytes, plan->key.len, row.bytes, row.len));
+    written(wire_put_update(&part->ops, image->table, flags, plan->key.bytes, plan->key.len, row.bytes, row.len));
     buffer_release(&row);
-}
-
-/* A row that was inserted without a primary key has nothing yet by which its shard could know it. */
-static bool is_nameless(struct plan *plan, const struct image *image, uint32_t op)
-{
-    struct error error;
-    if (image->has_base || table_of(plan, image->table)->primary_key != SCHEMA_NONE)
-        return false;
-    error_set(&error, ERROR_CONFLICT,
-              "%s: a row without a primary key cannot be changed by the transaction that inserts it",
-              table_of(plan, image->table)->name);
-    error_about(&error, table_of(plan, image->table)->name, NULL);
-    plan_refuse(plan, op, &error);
-    return true;
 }
 
 bool plan_change(struct plan *plan, struct image *image, struct value *values, const bool *given, uint32_t op,
@@ -211,7 +205,7 @@ bool plan_change(struct plan *plan, struct image *image, struct value *values, c
     const struct value *before = image->now;
     int64_t rowid;
     struct error error;
-    if (is_nameless(plan, image, op) || too_large(plan, op))
+    if (too_large(plan, op))
         return false;
     if (values && !assign_generated(plan->engine->assign, image->table, values, &error)) {
         plan_refuse(plan, op, &error);
@@ -226,9 +220,9 @@ bool plan_change(struct plan *plan, struct image *image, struct value *values, c
             affinity_as_rowid(plan->engine->scratch, &values[t->rowid_column], &rowid))
             assign_seen(plan->engine->assign, image->table, rowid);
     } else {
-        put_identity(plan, image);
+        unsigned flags = put_identity(plan, image);
         struct plan_part *part = part_for(plan, image->table, op);
-        written(wire_put_delete(&part->ops, image->table, 0, plan->key.bytes, plan->key.len));
+        written(wire_put_delete(&part->ops, image->table, flags, plan->key.bytes, plan->key.len));
     }
     images_write(&plan->images, image, values, op);
     return plan_follow(plan, image->table, before, values ? image->now : NULL, op, depth);
@@ -287,6 +281,7 @@ static void insert(struct plan *plan, uint32_t i)
         engine->values[c] = stored(plan, &t->columns[c], &engine->values[c]);
     struct image *image = images_insert(&plan->images, op->table, engine->values, i);
     want_change(plan, image, NULL, image->now);
+    image->made_by = plan->parts[t->database].count;
     written(wire_put_op(&part_for(plan, op->table, i)->ops, op->table, op->same_is_fine ? WIRE_FLAG_SAME_IS_FINE : 0,
                         plan->key.bytes, plan->key.len));
     plan->inserted[i] = true;

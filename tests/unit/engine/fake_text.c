@@ -72,8 +72,10 @@ void fake_put_op(const struct schema *schema, struct buffer *text, const struct 
     struct error error;
     put_text(text, op->kind == WIRE_ENTRY_DELETE ? "-" : "");
     put_text(text, table->name);
-    if (op->kind != WIRE_ENTRY_INSERT)
+    if (op->kind != WIRE_ENTRY_INSERT) {
+        put_text(text, op->flags & WIRE_FLAG_MADE_HERE ? "^" : "");
         put_op_key(text, op);
+    }
     if (op->kind == WIRE_ENTRY_DELETE)
         return;
     if (!row_read(table, op->row, op->row_len, values, &error))

@@ -217,6 +217,7 @@ struct making {
     sqlite3 *rows;
     uint32_t pick; /* of the rows of a table */
     struct buffer *line;
+    bool inserted[TABLES_MAX]; /* by earlier operations of the same transaction, into a table without a key */
 };
 
 /* Columns of a row that is there, joined by commas. */
@@ -314,17 +315,27 @@ static void put_change(const struct making *making, const struct schema_table *t
     put(making->line, ")");
 }
 
-/* Together with others no row is named by a rowid that it has got from them: nobody could know that yet; and which of
- * several rows gets which rowid is a matter of who is first at the shard. */
+/* Together with others no row is named by a rowid that it may have got from them: nobody could know that yet. And which
+ * of several rows on their own gets which rowid is a matter of who is first at the shard. */
+static uint32_t kind_for_nameless(const struct making *making, const struct schema_table *table, uint32_t kind,
+                                  bool atomic)
+{
+    if (!atomic)
+        return 99;
+    return making->rows && !making->inserted[table - making->schema->tables] ? kind : 0;
+}
+
 static void put_op(struct making *making, bool alone, bool atomic)
 {
     struct few_keys *keys = making->keys;
     const struct schema_table *table = &making->schema->tables[few_keys_number(keys, making->schema->table_count)];
     if (!table->child_count) /* parents twice as often */
         table = &making->schema->tables[few_keys_number(keys, making->schema->table_count)];
+    bool nameless = table->primary_key == SCHEMA_NONE;
     uint32_t kind = few_keys_number(keys, atomic ? 90 : 100);
-    if (!alone && table->primary_key == SCHEMA_NONE)
-        kind = atomic ? 0 : 99;
+    if (!alone && nameless)
+        kind = kind_for_nameless(making, table, kind, atomic);
+    making->inserted[table - making->schema->tables] |= nameless && (kind < 30 || kind >= 78);
     making->pick = few_keys_number(keys, 1000);
     written(buffer_format(making->line, "%s %s",
                           kind < 30   ? "insert"

@@ -77,12 +77,6 @@ void twin_close(struct twin *twin)
 
 /* ---- one line ---- */
 
-/* What one file would take, and Sheaf says by this name that it does not. */
-static bool is_known_refusal(const struct error *error)
-{
-    return error->code == ERROR_CONFLICT && strstr(error->text, "without a primary key");
-}
-
 static bool is_about_references(enum error_code code)
 {
     return code == ERROR_REFERENCED || code == ERROR_REFERENCE_MISSING;
@@ -217,16 +211,9 @@ bool twin_do(struct twin *twin, const char *line_text, struct buffer *text)
     script_read(twin->schema, line_text, &line);
     struct submission *submission = script_submission(twin->schema, &line);
     engine_submit_and_wait(twin->engine, submission);
-    for (uint32_t i = 0; i < line.count; i++) {
-        struct op *op = &submission->ops[i];
-        if (op->key_assigned)
-            assigned[i] = &op->rowid;
-        if (op->error && is_known_refusal(op->error)) {
-            twin->skipped++;
-            submission_free(submission);
-            return true;
-        }
-    }
+    for (uint32_t i = 0; i < line.count; i++)
+        if (submission->ops[i].key_assigned)
+            assigned[i] = &submission->ops[i].rowid;
     one_file_do(&twin->one, &line, assigned, answers);
     bool same =
         line.atomic ? agree_together(submission, answers, text) : agree_alone(twin, &line, submission, answers, text);

@@ -12,7 +12,6 @@ struct twin {
     struct engine *engine; /* NULL after twin_stop */
     struct one_file one;
     char data[64];
-    uint64_t skipped; /* lines that Sheaf does not take where one file does, by name (twin.c) */
 };
 
 /* `together`: all tables in one database, else each in its own. False, with nothing left behind: the schema is not

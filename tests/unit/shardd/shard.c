@@ -225,22 +225,42 @@ static void put_key(const char *key, struct buffer *bytes)
         assert_true(pack_value(bytes, &values[i]));
 }
 
-void shard_op_update(struct shard *shard, table_id table, const char *key, const char *row)
+static void put_op_update(struct shard *shard, table_id table, unsigned flags, const char *key, const char *row)
 {
     struct buffer bytes = {0}, key_bytes = {0};
     put_key(key, &key_bytes);
     shard_row(shard, table, row, &bytes);
-    assert_true(wire_put_update(&shard->entries, table, 0, key_bytes.bytes, key_bytes.len, bytes.bytes, bytes.len));
+    assert_true(wire_put_update(&shard->entries, table, flags, key_bytes.bytes, key_bytes.len, bytes.bytes, bytes.len));
     buffer_release(&bytes);
     buffer_release(&key_bytes);
 }
 
-void shard_op_delete(struct shard *shard, table_id table, const char *key)
+static void put_op_delete(struct shard *shard, table_id table, unsigned flags, const char *key)
 {
     struct buffer bytes = {0};
     put_key(key, &bytes);
-    assert_true(wire_put_delete(&shard->entries, table, 0, bytes.bytes, bytes.len));
+    assert_true(wire_put_delete(&shard->entries, table, flags, bytes.bytes, bytes.len));
     buffer_release(&bytes);
+}
+
+void shard_op_update(struct shard *shard, table_id table, const char *key, const char *row)
+{
+    put_op_update(shard, table, 0, key, row);
+}
+
+void shard_op_delete(struct shard *shard, table_id table, const char *key)
+{
+    put_op_delete(shard, table, 0, key);
+}
+
+void shard_op_update_made(struct shard *shard, table_id table, const char *op, const char *row)
+{
+    put_op_update(shard, table, WIRE_FLAG_MADE_HERE, op, row);
+}
+
+void shard_op_delete_made(struct shard *shard, table_id table, const char *op)
+{
+    put_op_delete(shard, table, WIRE_FLAG_MADE_HERE, op);
 }
 
 static void digest_of(const char *key, uint8_t digest[WIRE_DIGEST_BYTES])

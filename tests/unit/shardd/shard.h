@@ -67,6 +67,9 @@ void shard_op(struct shard *shard, table_id table, const char *row);
 void shard_op_again(struct shard *shard, table_id table, const char *row);
 void shard_op_update(struct shard *shard, table_id table, const char *key, const char *row);
 void shard_op_delete(struct shard *shard, table_id table, const char *key);
+/* Of the row that op number `op` of the entry has inserted. */
+void shard_op_update_made(struct shard *shard, table_id table, const char *op, const char *row);
+void shard_op_delete_made(struct shard *shard, table_id table, const char *op);
 void shard_op_keep(struct shard *shard, const char *key, uint32_t index, int64_t at_ms, const char *outcome);
 void shard_group(struct shard *shard, uint32_t ops);
 void shard_prepare(struct shard *shard, uint64_t txn, const char *locks, uint32_t ops);

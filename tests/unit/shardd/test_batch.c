@@ -228,6 +228,44 @@ static void rows_are_changed_and_deleted_each_on_its_own(void **state)
     says(shard_apply_again(s), "repeated"); /* its row is gone, and yet */
 }
 
+static void a_row_without_a_key_is_named_by_the_op_that_inserted_it(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, NOTES, "'old");
+    shard_group(s, 6);
+    shard_op(s, NOTES, "'one");
+    shard_op(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_op(s, NOTES, "'two");
+    shard_op_update_made(s, NOTES, "0", "'eins");
+    shard_op_delete_made(s, NOTES, "2");
+    shard_op_update_made(s, NOTES, "0", "'un");
+    shard_group(s, 1); /* each entry has its own */
+    shard_op(s, NOTES, "'three");
+    says(shard_write(s, 1), "applied");
+    says(shard_sql(s, "SELECT rowid, * FROM notes"), "1|old;2|un;3|three");
+}
+
+static void a_row_that_nothing_before_it_inserted_is_refused(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, NOTES, "'old");
+    for (unsigned i = 0; i < 4; i++) {
+        shard_group(s, 3);
+        shard_op(s, NOTES, "'new");
+        shard_op(s, PEOPLE, "1|'Ann|NULL|-");
+        shard_op_delete_made(s, i == 0 ? HIDDEN : NOTES, i == 0 ? "0" : i == 1 ? "1" : i == 2 ? "2" : "'0");
+    }
+    shard_delete(s, NOTES, "1");
+    says(shard_write(s, 1), "applied; 1.2 internal (); 2.2 internal (); 3.2 internal (); 4.2 internal ()");
+    says(shard_sql(s, "SELECT (SELECT count(*) FROM notes), (SELECT count(*) FROM people)"), "0|0");
+    shard_group(s, 1);
+    shard_op(s, NOTES, "'new");
+    shard_op_delete_made(s, NOTES, "0"); /* an entry on its own */
+    s->entry_count++;
+    says(shard_write(s, 2), "applied; 1.0 internal ()");
+    says(shard_sql(s, "SELECT * FROM notes"), "new");
+}
+
 static void a_group_of_changes_is_all_or_nothing(void **state)
 {
     struct shard *s = *state;
@@ -475,6 +513,8 @@ int main(void)
         TEST(a_row_that_is_there_is_the_same_only_with_the_same_values_in_the_columns_given),
         TEST(a_group_is_all_or_nothing),
         TEST(rows_are_changed_and_deleted_each_on_its_own),
+        TEST(a_row_without_a_key_is_named_by_the_op_that_inserted_it),
+        TEST(a_row_that_nothing_before_it_inserted_is_refused),
         TEST(a_group_of_changes_is_all_or_nothing),
         TEST(a_change_that_is_none_is_refused_alone),
         TEST(a_row_for_a_table_of_another_database_or_none_is_refused),

@@ -155,6 +155,24 @@ static void promises_and_decisions_outlive_a_restart(void **state)
     says(shard_sql(s, "SELECT (SELECT count(*) FROM notes), (SELECT count(*) FROM people)"), "1|0");
 }
 
+/* What it is called is known when it is resolved, and not before. */
+static void a_promised_row_without_a_key_is_changed_wherever_it_comes_to_stand(void **state)
+{
+    struct shard *s = *state;
+    shard_prepare(s, 9, "", 3);
+    shard_op(s, NOTES, "'one");
+    shard_op(s, NOTES, "'two");
+    shard_op_update_made(s, NOTES, "0", "'eins");
+    says(shard_write(s, 1), "applied");
+    shard_insert(s, NOTES, "'first");
+    says(shard_write(s, 2), "applied");
+    shard_close(s);
+    shard_start(s, 2);
+    shard_resolve(s, 9, true);
+    says(shard_write(s, 3), "applied");
+    says(shard_sql(s, "SELECT rowid, * FROM notes"), "1|first;2|eins;3|two");
+}
+
 static void a_prepared_key_counts_as_taken_however_it_is_written(void **state)
 {
     struct shard *s = *state;
@@ -212,6 +230,7 @@ int main(void)
         TEST(rows_that_are_there_are_told_when_they_are_prepared),
         TEST(a_decision_is_in_the_file_with_the_homes_own_rows_or_not_at_all),
         TEST(promises_and_decisions_outlive_a_restart),
+        TEST(a_promised_row_without_a_key_is_changed_wherever_it_comes_to_stand),
         TEST(a_prepared_key_counts_as_taken_however_it_is_written),
         TEST(a_broken_promise_ends_the_process_with_nothing_committed),
     };
