@@ -21,8 +21,9 @@ struct store {
     char *wal_path;
     char *lock_path;
     int lock;
-    bool made;   /* by this store_open: the file was not there */
-    bool opened; /* and nobody else can write it */
+    bool made;           /* by this store_open: the file was not there; */
+    struct stat made_as; /* what it then was */
+    bool opened;         /* and nobody else can write it */
     sqlite3 *connection;
     sqlite3_stmt *begin, *commit, *rollback, *mark, *forget_marks, *marked;
     struct schema *schema;
@@ -261,8 +262,16 @@ struct store *store_open(const struct store_options *options, struct error *erro
         store_close(store);
         return NULL;
     }
-    store->opened = true;
+    store->opened = !store->made || stat(store->path, &store->made_as) == 0;
     return store;
+}
+
+/* Nobody has put another file there, or written into it past SQLite. */
+static bool is_as_made(const struct store *store)
+{
+    struct stat is;
+    return stat(store->path, &is) == 0 && is.st_dev == store->made_as.st_dev && is.st_ino == store->made_as.st_ino &&
+           is.st_size == store->made_as.st_size;
 }
 
 /* It was made here, nobody has claimed it, and nothing is in it. */
@@ -270,7 +279,8 @@ static bool is_for_nothing(struct store *store)
 {
     bool fresh = false;
     struct error error;
-    return store->made && store->opened && !store->schema && judge_file(store, &fresh, &error) && fresh;
+    return store->made && store->opened && !store->schema && is_as_made(store) && judge_file(store, &fresh, &error) &&
+           fresh;
 }
 
 /* While nobody else can write; SQLite leaves alone what belongs to a file that is gone. */

@@ -137,10 +137,14 @@ void peer_is_ready(struct peer *peer)
         send(peer, ask);
 }
 
+/* Each new reason is told once, however often it is tried again. */
 static void refused(struct peer *peer, const struct error *why)
 {
+    if (strcmp(peer->why.text, why->text) != 0)
+        engine_say(peer->engine, LOG_LEVEL_ERROR, peer->database, why->text);
     peer->why = *why;
-    engine_say(peer->engine, LOG_LEVEL_ERROR, peer->database, why->text);
+    peer->refused = true;
+    links_restart(peer->engine->links, peer->database, peer->generation);
 }
 
 static void greeted_again(struct ask *ask, struct cursor *body, const struct error *refusal)
@@ -176,6 +180,11 @@ static void lost(struct peer *peer, const struct link_event *event)
     if (peer->state == PEER_READY) { /* else it was away already, however often it was seen */
         peer->away_since_ns = peer->engine->now_ns;
         peer->engine->peers_changed = true;
+    }
+    if (peer->refused) { /* as was wished: what stands against it is known */
+        peer->refused = false;
+        peer->state = PEER_AWAY;
+        return;
     }
     /* while it is tried again and again, each new reason once; of the first start the one who asked for it is told */
     bool is_news = peer->state != PEER_AWAY || strcmp(peer->why.text, event->error.text) != 0;

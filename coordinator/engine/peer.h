@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* peer.h - one shard as the engine sees it: is it there, what was it asked, what did it answer.
  *
+ * A shard that refuses the hello, or is not what it was, is started again by links, with growing delay, until what is
+ * wrong is gone: its file was missing, its disk full.
+ *
  * Asks are sent in the order in which they were given and kept until they are answered. When the connection is lost
  * they stay; when it is back, the shard has said hello to this coordinator's epoch again, and all that is unanswered is
  * sent once more, in order, byte for byte: a write carries its batch number, so what had been applied is answered from
@@ -45,7 +48,8 @@ struct peer {
     struct wire_hello_answer said;   /* the last answer to a hello */
     void (*back)(struct peer *peer); /* it is about to be READY again after a loss; `said` is fresh */
     struct ask *first, *last;        /* unanswered */
-    struct error why;                /* what ended the last connection, or refuses a new one */
+    struct error why;                /* what ended the last connection, or refuses a new one; */
+    bool refused;                    /* in the latter case: links start it again, and then it is asked again */
 };
 
 void peer_init(struct peer *peer, struct engine *engine, database_id database);

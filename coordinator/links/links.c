@@ -129,6 +129,11 @@ bool links_send(struct links *links, database_id database, uint64_t generation, 
     return supervisor_send(links->supervisor, database, generation, head, head_len, body, body_len);
 }
 
+void links_restart(struct links *links, database_id database, uint64_t generation)
+{
+    supervisor_restart(links->supervisor, database, generation);
+}
+
 int64_t links_pid(const struct links *links, database_id database)
 {
     return supervisor_pid(links->supervisor, database);

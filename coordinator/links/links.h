@@ -70,6 +70,11 @@ struct links *links_open(const struct links_options *options, struct error *erro
 bool links_send(struct links *links, database_id database, uint64_t generation, const void *head, size_t head_len,
                 const void *body, size_t body_len);
 
+/* That generation will not do, though its connection does: the shard's process ends in an orderly way and is started
+ * again as one that died is, with growing delay; a dialled one is dialled again. LOST follows. Nothing happens when
+ * that generation is over. Never blocks. Engine thread only. */
+void links_restart(struct links *links, database_id database, uint64_t generation);
+
 /* What a shard's process is, for logs and status: 0 when it is not a local one or not running. */
 int64_t links_pid(const struct links *links, database_id database);
 

@@ -70,9 +70,10 @@ struct shard {
     char socket[LIMIT_SOCKET_PATH_MAX + 1];
 
     _Atomic int64_t shown_pid;
-    pthread_mutex_t lock; /* over the two below, for supervisor_send */
+    pthread_mutex_t lock; /* over the three below, for supervisor_send and supervisor_restart */
     struct link *open;    /* the link while the generation may be sent to */
     uint64_t generation;
+    bool unwanted; /* this generation is to end */
 
     struct link *link; /* the thread's own view; closed by it alone */
 };
@@ -197,6 +198,7 @@ static void begin(struct supervisor *supervisor, struct shard *shard, uint64_t n
 {
     pthread_mutex_lock(&shard->lock);
     shard->generation = ++supervisor->generation_last;
+    shard->unwanted = false;
     pthread_mutex_unlock(&shard->lock);
     shard->connected = shard->ended = false;
     shard->start_ends_ns = shard->deadline_ns = now + (uint64_t)supervisor->options.limits.start_ms * MS;
@@ -281,6 +283,22 @@ static void look_at_link(struct supervisor *supervisor, struct shard *shard, uin
 }
 
 /* ---- ends ---- */
+
+/* The engine may wish that a generation ends (links_restart). */
+static void look_at_wish(struct supervisor *supervisor, struct shard *shard, uint64_t now)
+{
+    pthread_mutex_lock(&shard->lock);
+    bool unwanted = shard->unwanted && shard->state == SHARD_UP;
+    pthread_mutex_unlock(&shard->lock);
+    if (!unwanted)
+        return;
+    error_set(&shard->why, ERROR_UNAVAILABLE, "it is started again");
+    if (shard->pid)
+        kill((pid_t)shard->pid, SIGTERM); /* not reaped yet, so the pid is still its own */
+    else
+        end_generation(supervisor, shard, &shard->why);
+    let_end(shard, now, GRACE_NS);
+}
 
 static void forget_process(struct shard *shard)
 {
@@ -408,8 +426,10 @@ static void handle_polled(struct supervisor *supervisor, size_t count, uint64_t 
         else if (shard->state == SHARD_STARTING && supervisor->polled[i].fd == shard->ready_fd)
             listen_to_start(supervisor, shard, now);
     }
-    for (size_t i = 0; i < supervisor->count; i++)
+    for (size_t i = 0; i < supervisor->count; i++) {
         look_at_link(supervisor, &supervisor->shards[i], now);
+        look_at_wish(supervisor, &supervisor->shards[i], now);
+    }
 }
 
 /* This process was stopped, or the machine suspended, for `gap` longer than it meant to wait: no shard is to blame. */
@@ -563,6 +583,22 @@ bool supervisor_send(struct supervisor *supervisor, database_id database, uint64
     return taken;
 }
 
+static void wake(struct supervisor *supervisor)
+{
+    uint64_t one = 1;
+    if (write(supervisor->wake_fd, &one, sizeof one) < 0)
+        panic("an eventfd of our own cannot be written");
+}
+
+void supervisor_restart(struct supervisor *supervisor, database_id database, uint64_t generation)
+{
+    struct shard *shard = &supervisor->shards[database];
+    pthread_mutex_lock(&shard->lock);
+    shard->unwanted |= shard->generation == generation;
+    pthread_mutex_unlock(&shard->lock);
+    wake(supervisor);
+}
+
 int64_t supervisor_pid(const struct supervisor *supervisor, database_id database)
 {
     return atomic_load(&supervisor->shards[database].shown_pid);
@@ -573,10 +609,8 @@ void supervisor_stop(struct supervisor *supervisor)
     if (!supervisor)
         return;
     if (supervisor->runs) {
-        uint64_t one = 1;
         atomic_store(&supervisor->stop, true);
-        if (write(supervisor->wake_fd, &one, sizeof one) < 0)
-            panic("an eventfd of our own cannot be written");
+        wake(supervisor);
         pthread_join(supervisor->thread, NULL);
     }
     for (size_t i = 0; i < supervisor->count; i++) {

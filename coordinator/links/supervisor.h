@@ -2,10 +2,10 @@
 /* supervisor.h - one thread that keeps every shard of a coordinator alive: spawn, watch, reap, throttle.
  *
  * It owns the processes, their connections and the generations; the only thing that other threads touch is a shard's
- * open link, under that shard's lock (supervisor_send). It is woken by descriptors (a process ended, a shard said it is
- * ready, a link changed, a command came) and by the nearest deadline, and never polls.
+ * open link and what it is wished to do, under that shard's lock. It is woken by descriptors (a process ended, a shard
+ * said it is ready, a link changed, a command came) and by the nearest deadline, and never polls.
  *
- * Order: supervisor_start, supervisor_send…, supervisor_stop. */
+ * Order: supervisor_start, supervisor_send, supervisor_restart…, supervisor_stop. */
 #ifndef SHEAF_SUPERVISOR_H
 #define SHEAF_SUPERVISOR_H
 
@@ -19,6 +19,8 @@ struct supervisor *supervisor_start(const struct links_options *options, const c
 
 bool supervisor_send(struct supervisor *supervisor, database_id database, uint64_t generation, const void *head,
                      size_t head_len, const void *body, size_t body_len);
+
+void supervisor_restart(struct supervisor *supervisor, database_id database, uint64_t generation);
 
 int64_t supervisor_pid(const struct supervisor *supervisor, database_id database);
 

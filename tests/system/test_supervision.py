@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import sqlite3
 import threading
 import time
 
@@ -35,6 +36,12 @@ class Supervision(server.Case):
         self.assertIn(f"database {database} is not available", error["message"])
         return answer.json
 
+    def wait_until(self, condition):
+        end = time.monotonic() + 30
+        while not condition():
+            self.assertLess(time.monotonic(), end, "it did not come to that")
+            time.sleep(0.01)
+
     @contextlib.contextmanager
     def locked_out(self, name):
         """As soon as that shard is gone, no other can start."""
@@ -50,9 +57,7 @@ class Supervision(server.Case):
             taker.join(20)
             self.refused_at_once(name, "GET", server.path(name))
             yield
-        end = time.monotonic() + 30
-        while self.s.get(server.path(name)).status != 200:
-            self.assertLess(time.monotonic(), end, "it did not come back")
+        self.wait_until(lambda: self.s.get(server.path(name)).status == 200)
 
     def test_its_tables_are_unavailable_at_once_and_the_others_go_on(self):
         self.serve()
@@ -75,6 +80,26 @@ class Supervision(server.Case):
         self.assertEqual(self.done(self.s.get(PARENTS + "/1")), {"id": 1, "name": "a"})
         self.refused(self.s.get(PARENTS + "/2"), 404, "not_found")
         self.done(self.s.post(CHILDREN, {"id": 3, "name": "a"}), 201)
+
+    def test_a_database_whose_file_comes_back_is_there_again(self):
+        """It was away when its shard was started again, and is restored from a copy."""
+        self.serve()
+        self.done(self.s.post(PARENTS, {"id": 1, "name": "a"}), 201)
+        path = sheaf.database(self.data, "parents")
+        with sheaf.opened(self.data, "parents") as original, contextlib.closing(sqlite3.connect(path + ".copy")) as copy:
+            original.backup(copy)
+        with self.locked_out("parents") as taker:
+            os.kill(self.s.shards()["parents"], signal.SIGKILL)
+            taker.join(20)
+            for ending in ("", "-wal", "-shm"):
+                os.unlink(path + ending)
+        missing = "its file is missing or empty"
+        self.wait_until(lambda: missing in self.refused_at_once("parents", "GET", PARENTS + "/1")["error"]["message"])
+        self.done(self.s.post(OTHERS, {"id": 1}), 201)
+        os.rename(path + ".copy", path)
+        self.wait_until(lambda: self.s.get(PARENTS + "/1").status == 200)
+        self.done(self.s.post(PARENTS, {"id": 2, "name": "b"}), 201)
+        self.assertEqual(sheaf.rows(self.data, "parents"), [(1, "a"), (2, "b")])
 
     def test_nothing_is_deleted_whose_children_cannot_be_looked_for(self):
         self.serve()

@@ -38,6 +38,7 @@ struct shard {
     const int64_t *keys;
     uint32_t key_count;
     unsigned hellos;
+    uint64_t unwanted; /* the generation that is to be started again */
     struct fake_request *first, *last, *unread;
     uint64_t last_batch;
     struct note notes[KEPT];
@@ -471,6 +472,24 @@ void fake_connect(database_id database)
     LOCKED(connect_now(database));
 }
 
+void fake_restart(database_id database)
+{
+    struct shard *shard = &fake.shards[database];
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += DEADLINE_S;
+    pthread_mutex_lock(&fake.lock);
+    while (!shard->unwanted)
+        if (pthread_cond_timedwait(&fake.changed, &fake.lock, &until) != 0)
+            panic("nobody wants database %s to be started again", fake.schema->databases[database].name);
+    if (shard->unwanted != shard->generation)
+        panic("what is to be started again is over");
+    shard->unwanted = 0;
+    pthread_mutex_unlock(&fake.lock);
+    fake_lose(database, false);
+    fake_connect(database);
+}
+
 void fake_fail_to_start(database_id database, const char *why)
 {
     struct link_event event = {.kind = LINK_FAILED};
@@ -562,6 +581,15 @@ bool links_send(struct links *links, database_id database, uint64_t generation, 
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
     return live;
+}
+
+void links_restart(struct links *links, database_id database, uint64_t generation)
+{
+    (void)links;
+    pthread_mutex_lock(&fake.lock);
+    fake.shards[database].unwanted = generation;
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.lock);
 }
 
 int64_t links_pid(const struct links *links, database_id database)

@@ -83,6 +83,8 @@ void fake_refuse(struct fake_request *request, enum error_code code, const char 
  * first. */
 void fake_lose(database_id database, bool applies);
 void fake_connect(database_id database);
+/* Waits until the engine wants it to be started again, a minute at most, and does that. */
+void fake_restart(database_id database);
 /* It was started again, in vain. */
 void fake_fail_to_start(database_id database, const char *why);
 

@@ -154,6 +154,31 @@ static void a_shard_whose_file_is_gone_is_not_claimed(void **state)
     assert_true(world_logged("its file is missing or empty"));
 }
 
+/* What ended the connection then is no news: the engine wished it. */
+static void a_shard_whose_file_is_back_is_claimed(void **state)
+{
+    struct world *world = *state;
+    world->options.limits.answer_ms = world->options.limits.away_ms = SOON_MS;
+    world_start(world);
+    fake_lose(THINGS, false);
+    fake_says(THINGS)->fresh = true;
+    fake_connect(THINGS);
+    for (unsigned i = 0; i < 2; i++) {
+        fake_restart(THINGS);
+        struct sent *sent = world_submit(world, "things(1,'a')");
+        assert_outcome(sent, "unavailable");
+        assert_says(sent_text(sent), "its file is missing or empty");
+    }
+    fake_hold(THINGS, WIRE_HELLO, true);
+    fake_restart(THINGS);
+    struct fake_request *hello = expect(THINGS, "hello");
+    fake_says(THINGS)->fresh = false;
+    fake_answer(hello);
+    fake_answer(expect(THINGS, "claim"));
+    world_settle(world);
+    assert_outcome(world_submit(world, "things(1,'a')"), "done");
+}
+
 static void a_shard_that_refuses_the_claim_stays_away(void **state)
 {
     struct world *world = *state;
@@ -167,6 +192,24 @@ static void a_shard_that_refuses_the_claim_stays_away(void **state)
     struct sent *sent = world_submit(world, "things(1,'a')");
     assert_outcome(sent, "unavailable");
     assert_says(sent_text(sent), "another coordinator has it");
+}
+
+static void a_claim_that_was_refused_is_tried_again(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(THINGS, WIRE_HELLO, true);
+    fake_lose(THINGS, false);
+    struct sent *sent = world_submit(world, "things(1,'a')");
+    fake_connect(THINGS);
+    fake_refuse(expect(THINGS, "hello"), ERROR_IO, "the disk is full");
+    fake_restart(THINGS);
+    fake_answer(expect(THINGS, "hello"));
+    fake_refuse(expect(THINGS, "claim"), ERROR_IO, "the disk is full");
+    fake_restart(THINGS);
+    fake_answer(expect(THINGS, "hello"));
+    fake_answer(expect(THINGS, "claim"));
+    assert_outcome(sent, "done");
 }
 
 /* It is there, and reads for ever. */
@@ -203,7 +246,9 @@ int main(void)
         engine_test(who_waits_too_long_for_a_shard_learns_why),
         engine_test(a_shard_that_dies_at_each_hello_is_away_all_the_time),
         engine_test(a_shard_whose_file_is_gone_is_not_claimed),
+        engine_test(a_shard_whose_file_is_back_is_claimed),
         engine_test(a_shard_that_refuses_the_claim_stays_away),
+        engine_test(a_claim_that_was_refused_is_tried_again),
         engine_test(who_asks_a_shard_that_says_nothing_does_not_wait_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -369,6 +369,42 @@ static void a_shard_that_cannot_start_is_tried_again_for_ever_and_ever_more_slow
     links_close(links);
 }
 
+/* Its orderly end, with the same delays. */
+static void a_shard_that_is_not_wanted_is_started_again_ever_more_slowly(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "echo");
+    struct links *links = opened(&bench);
+    struct link_event connected = expect(LINK_CONNECTED);
+    uint64_t begun = clock_monotonic_ns() / 1000000u;
+    links_restart(links, 0, connected.generation + 1); /* not yet, */
+    for (int i = 0; i < 8; i++) {
+        struct link_event before = connected;
+        links_restart(links, 0, connected.generation);
+        struct link_event lost = expect(LINK_LOST);
+        assert_int_equal(lost.generation, connected.generation);
+        expect_text(&lost, "SIGTERM");
+        connected = expect(LINK_CONNECTED);
+        links_restart(links, 0, before.generation); /* and not any more */
+        assert_true(send_text(links, &connected, "hello"));
+        expect_echo(&connected, "hello");
+    }
+    assert_true(clock_monotonic_ns() / 1000000u - begun >= 2550); /* 10 + … + 1280 */
+    links_close(links);
+}
+
+static void one_that_ignores_that_is_killed(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(1, "deaf_to_term");
+    struct links *links = opened(&bench);
+    struct link_event connected = expect(LINK_CONNECTED);
+    links_restart(links, 0, connected.generation);
+    expect(LINK_LOST);
+    expect(LINK_CONNECTED);
+    links_close(links);
+}
+
 static void an_exit_while_serving_tells_its_status(void **state)
 {
     (void)state;
@@ -716,6 +752,12 @@ static void a_dialled_shard_is_reached_lost_and_found_again(void **state)
     while ((event = next_event()).kind == LINK_FAILED)
         ;
     assert_int_equal(event.kind, LINK_CONNECTED);
+    links_restart(links, 0, event.generation); /* dials again, and no more */
+    struct link_event lost = expect(LINK_LOST);
+    assert_int_equal(lost.generation, event.generation);
+    while ((event = next_event()).kind == LINK_FAILED)
+        ;
+    assert_int_equal(event.kind, LINK_CONNECTED);
     links_close(links);
     assert_int_equal(waitpid(shard, NULL, WNOHANG), 0); /* it runs on */
     kill(shard, SIGKILL);
@@ -805,6 +847,8 @@ int main(void)
         TEST(a_shard_that_closes_its_ready_descriptor_and_stays_is_killed),
         TEST(a_killed_shard_is_lost_and_comes_back_with_a_new_generation),
         TEST(a_shard_that_cannot_start_is_tried_again_for_ever_and_ever_more_slowly),
+        TEST(a_shard_that_is_not_wanted_is_started_again_ever_more_slowly),
+        TEST(one_that_ignores_that_is_killed),
         TEST(an_exit_while_serving_tells_its_status),
         TEST(a_connection_that_has_no_memory_for_a_message_is_lost),
         TEST(a_shard_that_answers_no_ping_is_killed),

@@ -168,6 +168,23 @@ static void a_file_that_nobody_claims_goes_with_who_made_it(void **state)
     assert_true(is_there(s, "town.db") && is_there(s, "town.db.lock"));
 }
 
+/* A copy that somebody restores where a file was missing, moved there or written into what was made for nothing. */
+static void what_came_to_stand_in_place_of_a_file_made_for_nothing_stays(void **state)
+{
+    struct shard *s = *state;
+    for (unsigned written = 0; written < 2; written++) {
+        assert_true(shard_open(s));
+        FILE *restored = fopen(shard_path(s, written ? "town.db" : "restored"), "w");
+        for (unsigned i = 0; i < 8192; i++)
+            fputc('x', restored);
+        fclose(restored);
+        assert_true(written || rename(shard_path(s, "restored"), shard_path(s, "town.db")) == 0);
+        shard_close(s);
+        assert_true(is_there(s, "town.db"));
+        unlink(shard_path(s, "town.db"));
+    }
+}
+
 /* An empty file, too: somebody made it. */
 static void a_file_that_was_there_stays(void **state)
 {
@@ -311,6 +328,7 @@ int main(void)
         TEST(a_claim_for_another_database_cluster_schema_or_placement_is_refused),
         TEST(a_fresh_file_is_left_fresh_by_a_claim_that_fails),
         TEST(a_file_that_nobody_claims_goes_with_who_made_it),
+        TEST(what_came_to_stand_in_place_of_a_file_made_for_nothing_stays),
         TEST(a_file_that_was_there_stays),
         TEST(a_file_that_is_not_ours_is_refused_and_left_as_it_is),
         TEST(another_programs_wal_is_not_folded_into_its_file),
