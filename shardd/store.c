@@ -3,6 +3,7 @@
 
 #include "owner.h"
 #include "store_meta.h"
+#include "trust.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -157,8 +158,7 @@ static bool configure(struct store *store, struct error *error)
     int64_t synchronous, foreign_keys;
     snprintf(sql, sizeof sql, "PRAGMA cache_size = -%lld; PRAGMA wal_autocheckpoint = %lld;",
              (long long)(store->options.cache_bytes / 1024), (long long)store->options.wal_checkpoint_pages);
-    if (!run(store, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF;", "setting up",
-             error) ||
+    if (!run(store, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;", "setting up", error) ||
         !run(store, sql, "setting up", error) || !number_of(store, "PRAGMA synchronous", &synchronous, error) ||
         !number_of(store, "PRAGMA foreign_keys", &foreign_keys, error))
         return false;
@@ -204,6 +204,8 @@ static bool open_connection(struct store *store, struct error *error)
     sqlite3_db_config(store->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_extended_result_codes(store->connection, 1);
     sqlite3_busy_timeout(store->connection, (int)store->options.lock_file_ms);
+    if (!trust_functions(store->connection))
+        return sqlite_failed(store, "setting up", error);
     sqlite3_limit(store->connection, SQLITE_LIMIT_ATTACHED, 0);
     if (store->options.progress)
         sqlite3_progress_handler(store->connection, PROGRESS_OPCODES, on_progress, store);

@@ -22,6 +22,8 @@ static bool no_memory(struct error *error)
 
 /* ---- databases ---- */
 
+#define FILE_NAME_BYTES_MAX 255 /* NAME_MAX of Linux' file systems */
+
 static database_id add_database(struct schema *schema, const char *name, struct error *error)
 {
     for (database_id i = 0; i < schema->database_count; i++) {
@@ -31,6 +33,12 @@ static database_id add_database(struct schema *schema, const char *name, struct 
             error_set(error, ERROR_PARSE, "databases %s and %s differ only in case", schema->databases[i].name, name);
             return SCHEMA_NONE;
         }
+    }
+    char file[FILE_NAME_BYTES_MAX - sizeof "-journal" + 2];
+    if (!schema_file_name(name, file, sizeof file)) {
+        error_set(error, ERROR_PARSE, "database %s: its files would have names longer than %d bytes", name,
+                  FILE_NAME_BYTES_MAX);
+        return SCHEMA_NONE;
     }
     if (schema->database_count == LIMIT_DATABASES_MAX) {
         error_set(error, ERROR_TOO_LARGE, "more than %d databases", LIMIT_DATABASES_MAX);

@@ -3,6 +3,7 @@
 
 #include "sql_name.h"
 #include "sql_token.h"
+#include "trust.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct watch {
     char name[LIMIT_NAME_BYTES_MAX + 1];
     char table[LIMIT_NAME_BYTES_MAX + 1];
     bool selects;
+    bool compiles;    /* an INSERT, of which only the functions are looked at */
     char denied[320]; /* why it was denied; "" when it was not */
 };
 
@@ -54,6 +56,8 @@ static int authorize(void *context, int action, const char *first, const char *s
 {
     struct watch *watch = context;
     (void)trigger;
+    if (watch->compiles && action != SQLITE_FUNCTION)
+        return SQLITE_OK;
     switch (action) {
     case SQLITE_CREATE_TABLE:
         return creates(watch, STATEMENT_TABLE, first, NULL);
@@ -117,8 +121,12 @@ sqlite3 *schema_memory_open(struct error *error)
     }
     sqlite3_limit(memory, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_db_config(memory, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
-    sqlite3_db_config(memory, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_db_config(memory, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (!trust_functions(memory)) {
+        error_set(error, ERROR_INTERNAL, "an in-memory database: %s", sqlite3_errmsg(memory));
+        sqlite3_close(memory);
+        return NULL;
+    }
     return memory;
 }
 
@@ -204,6 +212,20 @@ static bool keep(struct statements *statements, const struct watch *watch, const
     return (statement->sql && statement->name && statement->table) || error_set(error, ERROR_INTERNAL, "out of memory");
 }
 
+/* SQLite looks at a DEFAULT when it is first used. */
+static bool defaults_work(sqlite3 *memory, struct watch *watch)
+{
+    struct buffer sql = {0};
+    sqlite3_stmt *insert = NULL;
+    watch->compiles = true;
+    bool ok = buffer_put_text(&sql, "INSERT INTO ") && sql_put_name(&sql, watch->name) &&
+              buffer_put_text(&sql, " DEFAULT VALUES") &&
+              sqlite3_prepare_v2(memory, (const char *)sql.bytes, (int)sql.len, &insert, NULL) == SQLITE_OK;
+    sqlite3_finalize(insert);
+    buffer_release(&sql);
+    return ok;
+}
+
 /* Prepares and runs the statement at *at; moves *at behind it. */
 static bool execute_one(sqlite3 *memory, const char *text, const char **at, const char *end, const char *file,
                         struct statements *statements, struct error *error)
@@ -228,8 +250,8 @@ static bool execute_one(sqlite3 *memory, const char *text, const char **at, cons
         refuse(error, file, line, start, len, "CREATE TABLE AS SELECT brings rows; name the columns instead");
     else if (replaces_silently(start, len, clause, sizeof clause))
         refuse(error, file, line, start, len, clause);
-    else if (sqlite3_step(prepared) != SQLITE_DONE)
-        refuse(error, file, line, start, len, sqlite3_errmsg(memory));
+    else if (sqlite3_step(prepared) != SQLITE_DONE || (watch.kind == STATEMENT_TABLE && !defaults_work(memory, &watch)))
+        refuse(error, file, line, start, len, watch.denied[0] ? watch.denied : sqlite3_errmsg(memory));
     else
         ok = keep(statements, &watch, start, len, line, error);
     sqlite3_finalize(prepared);

@@ -2,6 +2,7 @@
 #include "files.h"
 
 #include "buffer.h"
+#include "trust.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -105,7 +106,7 @@ static char *uri_of(const char *path, enum way way)
     return NULL;
 }
 
-/* Nothing in a file is trusted: its views, triggers and CHECKs come from whoever made it. */
+/* A file is trusted no more than a schema is (trust.h): its generated columns and CHECKs come from whoever made it. */
 static int set_up(sqlite3 *connection, enum way way, int64_t cache_bytes)
 {
     char sql[200];
@@ -115,10 +116,10 @@ static int set_up(sqlite3 *connection, enum way way, int64_t cache_bytes)
     sqlite3_db_config(connection, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     /* the mode of locking first: the others may read the file already */
     snprintf(sql, sizeof sql,
-             "%s PRAGMA trusted_schema = OFF; PRAGMA query_only = ON; PRAGMA cell_size_check = ON;"
+             "%s PRAGMA query_only = ON; PRAGMA cell_size_check = ON;"
              "PRAGMA mmap_size = 0; PRAGMA cache_size = -%lld;",
              way == WAY_ALONE ? "PRAGMA locking_mode = EXCLUSIVE;" : "", (long long)(cache_bytes / 1024));
-    return sqlite3_exec(connection, sql, NULL, NULL, NULL);
+    return trust_functions(connection) ? sqlite3_exec(connection, sql, NULL, NULL, NULL) : sqlite3_errcode(connection);
 }
 
 static int connect_to(const char *uri, enum way way, int64_t cache_bytes, sqlite3 **ret_connection)

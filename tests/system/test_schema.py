@@ -2,6 +2,7 @@
 """Schemas of all kinds: what works, what is refused by name, and that a directory keeps the one it was made with."""
 
 import json
+import os
 import sqlite3
 
 import sheaf
@@ -74,6 +75,8 @@ class Schema(sheaf.Case):
             ("CREATE TABLE c (x PRIMARY KEY ON CONFLICT REPLACE);", "CONFLICT"), ("CREATE TABLE c (x UNIQUE ON CONFLICT IGNORE);", "CONFLICT"),
             ('CREATE TABLE "a\tb" (x);', "control"), ('CREATE VIEW "a\nb" AS SELECT 1;', "control"),
             ("CREATE TABLE c (x TEXT COLLATE german);", "german"), ("CREATE TABLE c (x CHECK (load_extension('x')));", ""),
+            ("CREATE TABLE c (x DEFAULT (load_extension('x')));", "load_extension"), ("CREATE TABLE c (x DEFAULT (readfile('x')));", "readfile"),
+            ("CREATE TABLE c (x CHECK (fts3_tokenizer('x')));", "fts3_tokenizer"), ("CREATE TABLE c (x CHECK (rtreedepth(x)));", "rtreedepth"),
             ("CREATE TABLE c (x CHECK (nosuch(x)));", "nosuch"), ("CREATE TABLE T (x);", "T"), ("CREATE TABLE c (x", ""), ("nonsense;", "nonsense"),
         ]
         for statement, word in cases:
@@ -82,6 +85,27 @@ class Schema(sheaf.Case):
                 self.assertIn("schema.sql:3", text)
         self.refused("", "")
         self.ran("insert", "--data", self.data, "--schema", self.path("absent.sql"), status=2)
+
+    def test_a_name_too_long_for_a_file_is_refused_with_the_schema(self):
+        for name in ("名" * 30, "n" * 200):
+            self.data = self.path("data" + name[0])
+            if len(name) < 100:
+                self.assertIn("255", self.refused(f'CREATE TABLE "{name}" (x);', name))
+                self.assertFalse(os.path.exists(self.data))
+            else:
+                self.with_schema(f'CREATE TABLE "{name}" (id INTEGER PRIMARY KEY);', {"table": name, "id": 1})
+
+    def test_json_functions_work(self):
+        ddl = ("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT CHECK (json_valid(v)), w AS (v ->> 'a') STORED, x AS (json_type(v)),\n"
+               "  y TEXT DEFAULT (json_array(1, 2)));\nCREATE UNIQUE INDEX i ON t (json_extract(v, '$.k'));\n"
+               "CREATE TRIGGER g BEFORE INSERT ON t WHEN json_extract(NEW.v, '$.no') BEGIN SELECT RAISE(ABORT, 'it says no'); END;\n")
+        values = ['{"a":1,"k":1}', '{"a":2,"k":1}', "{", '{"no":true}', '{"a":3,"k":2}']
+        answers = self.with_schema(ddl, *({"table": "t", "id": i, "v": v} for i, v in enumerate(values)), status=1)
+        self.assertEqual([a["ok"] for a in answers], [True, False, False, False, True])
+        self.assertEqual([a["error"]["code"] for a in answers[1:4]], ["unique", "check", "check"])
+        with sheaf.opened(self.data, "t") as db:
+            self.assertEqual(db.execute("SELECT w, x, y FROM t").fetchall(), [(1, "object", "[1,2]"), (3, "object", "[1,2]")])
+        self.ran("check", "--data", self.data)
 
     def test_a_trigger_that_only_says_no_and_a_view_work(self):
         ddl = ("CREATE TABLE t (id INTEGER PRIMARY KEY, a);\nCREATE VIEW v AS SELECT a FROM t;\n"
