@@ -2,6 +2,7 @@
 /* coordinator: finds the verb, hands over. */
 #include "check.h"
 #include "demo.h"
+#include "failpoint.h"
 #include "insert_command.h"
 #include "load.h"
 #include "options.h"
@@ -138,6 +139,7 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 1);  /* rows are made by one thread and freed by another: more arenas only hoard memory */
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write, like a full disk */
     signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write, told where it matters */
+    failpoint_open("coordinator");
     if (!word) {
         fputs("coordinator: which verb?\nTry 'coordinator --help'.\n", stderr);
         return STATUS_USAGE;
@@ -146,6 +148,8 @@ int main(int argc, char **argv)
         return print_help();
     if (strcmp(word, "--version") == 0)
         return print_version();
+    if (strcmp(word, "--failpoints") == 0)
+        return failpoint_list() ? STATUS_FINE : STATUS_USAGE;
     for (size_t i = 0; i < VERB_COUNT; i++)
         if (strcmp(word, verbs[i].name) == 0)
             return verbs[i].command(argc - 1, argv + 1);

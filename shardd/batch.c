@@ -4,6 +4,7 @@
 #include "answers.h"
 #include "change.h"
 #include "clock.h"
+#include "failpoint.h"
 #include "insert.h"
 #include "made.h"
 #include "prepared.h"
@@ -313,8 +314,8 @@ static enum outcome apply_resolve(struct batch *batch, const struct wire_entry *
     return outcome;
 }
 
-static enum outcome apply_entry(struct batch *batch, uint32_t number, const struct wire_entry *entry,
-                                struct error *error)
+static enum outcome apply_kind(struct batch *batch, uint32_t number, const struct wire_entry *entry,
+                               struct error *error)
 {
     switch (entry->kind) {
     case WIRE_ENTRY_INSERT:
@@ -336,6 +337,14 @@ static enum outcome apply_entry(struct batch *batch, uint32_t number, const stru
     }
     error_set(error, ERROR_PARSE, "an entry of kind %u", (unsigned)entry->kind);
     return OUTCOME_FAILED;
+}
+
+static bool apply_entry(struct batch *batch, uint32_t number, const struct wire_entry *entry, struct error *error)
+{
+    FAILPOINT("apply.before", wire_entry_name(entry));
+    bool fine = apply_kind(batch, number, entry, error) != OUTCOME_FAILED;
+    FAILPOINT("apply.after", wire_entry_name(entry));
+    return fine;
 }
 
 /* ---- batches ---- */
@@ -365,7 +374,7 @@ static bool apply_entries(struct batch *batch, struct cursor *body, uint32_t ent
 {
     struct wire_entry entry;
     for (uint32_t i = 0; i < entries; i++)
-        if (!wire_get_entry(body, &entry, error) || apply_entry(batch, i, &entry, error) == OUTCOME_FAILED)
+        if (!wire_get_entry(body, &entry, error) || !apply_entry(batch, i, &entry, error))
             return false;
     return true;
 }
@@ -428,10 +437,13 @@ enum batch_committed batch_commit(struct batch *batch, uint64_t *ret_commit_ns, 
     if (!batch->open)
         return COMMIT_DONE;
     uint64_t begun = clock_monotonic_ns();
+    FAILPOINT("commit.before", NULL);
     if (!store_flush(batch->store, error))
         return COMMIT_NOT_BEGUN;
+    FAILPOINT("commit.flushed", NULL);
     if (!store_commit(batch->store, error))
         return COMMIT_UNKNOWN;
+    FAILPOINT("commit.after", NULL);
     *ret_commit_ns = clock_monotonic_ns() - begun;
     histogram_add(&batch->counts.commit, *ret_commit_ns, batch->open_rows);
     batch->open = false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "channel.h"
 
+#include "failpoint.h"
 #include "inbox.h"
 #include "limits.h"
 #include "wire.h"
@@ -39,8 +40,10 @@ static void answer_ping(struct channel *channel, const struct wire_header *heade
     nng_msg *answer = NULL;
     if (wire_put_done(&bytes, header) && wire_put_ping_answer(&bytes, atomic_load(&channel->progress)) &&
         nng_msg_alloc(&answer, 0) == 0 && nng_msg_append(answer, bytes.bytes, bytes.len) == 0) {
+        FAILPOINT("answer.before", "ping");
         nng_aio_set_msg(channel->pong, answer);
         nng_send_aio(channel->socket, channel->pong);
+        FAILPOINT("answer.after", "ping");
     } else {
         if (answer)
             nng_msg_free(answer);
@@ -72,6 +75,7 @@ static void received(void *context)
     struct cursor body;
     if (wire_get_request(nng_msg_body(message), nng_msg_len(message), &header, &body, NULL) &&
         header.kind == WIRE_PING && wire_get_nothing(&body, NULL)) {
+        FAILPOINT("request", "ping");
         answer_ping(channel, &header);
         nng_msg_free(message);
     } else if (!inbox_put(channel->inbox, message)) {

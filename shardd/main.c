@@ -2,6 +2,7 @@
 /* shardd: the process that owns one SQLite file. Options, readiness, lifetime. */
 #include "cache.h"
 #include "clock.h"
+#include "failpoint.h"
 #include "limits.h"
 #include "log.h"
 #include "owner.h"
@@ -106,6 +107,7 @@ static const struct option long_options[] = {
     {"ready-fd", required_argument, NULL, 'r'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'v'},
+    {"failpoints", no_argument, NULL, 'F'},
     {0},
 };
 
@@ -153,6 +155,8 @@ static int read_options(int argc, char **argv, struct options *options)
             return fputs(help, stdout) < 0;
         case 'v':
             return puts("shardd " SHEAF_VERSION) < 0;
+        case 'F':
+            return failpoint_list() ? STATUS_OK : STATUS_USAGE;
         case 'd':
             options->store.database = optarg;
             break;
@@ -256,7 +260,9 @@ static int run(struct options *options, struct signal_thread *thread)
     if (pthread_create(&waiter, NULL, wait_for_signal, thread) != 0)
         panic("no thread can be made");
     pthread_detach(waiter); /* it holds nothing and ends with the process */
+    FAILPOINT("ready.before", NULL);
     tell(options->ready_fd, "ready\n");
+    FAILPOINT("ready.after", NULL);
     log_info("ready", LOG_TEXT("listen", options->listen), LOG_NUMBER("pid", getpid()));
     int status = serve_run(serve);
     if (status) {
@@ -272,6 +278,7 @@ static int run(struct options *options, struct signal_thread *thread)
 
 int main(int argc, char **argv)
 {
+    failpoint_open("shardd");
     struct limits limits = limits_default();
     struct options options = {.store = {.cache_bytes = limits.cache_bytes_shard,
                                         .wal_checkpoint_pages = limits.wal_checkpoint_pages,

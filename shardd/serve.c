@@ -5,6 +5,7 @@
 #include "channel.h"
 #include "children.h"
 #include "clock.h"
+#include "failpoint.h"
 #include "log.h"
 #include "read.h"
 #include "wire.h"
@@ -44,7 +45,12 @@ struct serve {
  * connection was lost. So the shard ends with it. */
 static void send_answer(struct serve *serve, const struct buffer *bytes)
 {
-    if (serve->status || channel_send(serve->channel, bytes))
+    if (serve->status)
+        return;
+    FAILPOINT_MESSAGE("answer.before", bytes->bytes, bytes->len);
+    bool sent = channel_send(serve->channel, bytes);
+    FAILPOINT_MESSAGE("answer.after", bytes->bytes, bytes->len);
+    if (sent)
         return;
     log_error("the coordinator does not take an answer; ending", LOG_NUMBER("bytes", bytes->len));
     serve->status = EXIT_OUTCOME_UNKNOWN;
@@ -284,16 +290,6 @@ static bool handle_ping(struct serve *serve, const struct wire_header *header, s
                                              error_set(error, ERROR_INTERNAL, "out of memory"));
 }
 
-static bool handle_stop(struct serve *serve, const struct wire_header *header, struct cursor *body,
-                        struct buffer *answer, struct error *error)
-{
-    (void)header;
-    if (!wire_get_nothing(body, error))
-        return false;
-    serve->stop = true;
-    return wire_put_nothing(answer) || error_set(error, ERROR_INTERNAL, "out of memory");
-}
-
 /* ---- dispatch ---- */
 
 /* Whether the sender may ask this now: all but the first messages need a claim, and the claim must be the sender's. */
@@ -319,6 +315,7 @@ static bool is_entitled(const struct serve *serve, const struct wire_header *hea
 static void dispatch(struct serve *serve, const struct wire_header *header, struct cursor *body)
 {
     struct error error;
+    FAILPOINT("request", wire_kind_name(header->kind));
     if (header->kind != WIRE_WRITE)
         commit_waiting(serve);
     if (serve->stop)
@@ -360,9 +357,6 @@ static void dispatch(struct serve *serve, const struct wire_header *header, stru
         break;
     case WIRE_PING:
         answer_with(serve, header, body, handle_ping);
-        break;
-    case WIRE_STOP:
-        answer_with(serve, header, body, handle_stop);
         break;
     }
 }

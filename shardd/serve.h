@@ -15,7 +15,7 @@ struct serve;
 /* Opens the socket and listens on `url` (ipc://…, or tcp:// on loopback). */
 struct serve *serve_open(struct store *store, const char *url, struct error *error);
 
-/* Main thread: handles messages until serve_stop or a `stop` request. 0, or the exit status after a failure that must
+/* Main thread: handles messages until serve_stop. 0, or the exit status after a failure that must
  * end the process (logged). */
 int serve_run(struct serve *serve);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store.h"
 
+#include "failpoint.h"
 #include "owner.h"
 #include "store_meta.h"
 #include "trust.h"
@@ -253,8 +254,10 @@ struct store *store_open(const struct store_options *options, struct error *erro
     store->options = *options;
     store->lock = -1;
     bool fresh = false;
-    bool ok = name_files(store, error) && take_lock_file(store, error) && open_connection(store, error) &&
-              judge_file(store, &fresh, error);
+    bool ok = name_files(store, error) && take_lock_file(store, error);
+    FAILPOINT("start.locked", NULL);
+    ok = ok && open_connection(store, error) && judge_file(store, &fresh, error);
+    FAILPOINT("start.opened", NULL);
     if (ok)
         sqlite3_db_config(store->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     ok = ok && take_write_lock(store, error) && configure(store, error) &&

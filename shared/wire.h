@@ -8,7 +8,7 @@
  * before they believe them, refuse trailing bytes, and give views into the message; nothing is allocated but where a
  * release function stands beside it.
  *
- * Numbers once given are never given to another message. */
+ * Numbers once given are never given to another message (9 was `stop`). */
 #ifndef SHEAF_WIRE_H
 #define SHEAF_WIRE_H
 
@@ -32,7 +32,6 @@
     X(6, probe, PROBE, true)                                                 \
     X(7, stats, STATS, true)                                                 \
     X(8, ping, PING, false)                                                  \
-    X(9, stop, STOP, false)                                                  \
     X(10, read, READ, true)                                                  \
     X(11, children, CHILDREN, true)                                          \
     X(12, kept, KEPT, true)
@@ -195,6 +194,8 @@ struct wire_entry {
 };
 bool wire_get_write(struct cursor *body, uint64_t *ret_batch, uint32_t *ret_entries, struct error *error);
 /* The next entry (checked to be well formed, its ops counted); moves `body` over it. */
+/* "insert", …; of a RESOLVE "commit" or "abort". */
+const char *wire_entry_name(const struct wire_entry *entry);
 bool wire_get_entry(struct cursor *body, struct wire_entry *ret_entry, struct error *error);
 bool wire_get_op(struct cursor *ops, struct wire_op *ret_op, struct error *error);
 
@@ -403,7 +404,7 @@ struct wire_stats {
 bool wire_put_stats_answer(struct buffer *message, const struct wire_stats *stats);
 bool wire_get_stats_answer(struct cursor *body, struct wire_stats *ret_stats, struct error *error);
 
-/* An empty body: stats, ping, stop, and the answer of stop. */
+/* An empty body: stats, ping. */
 bool wire_put_nothing(struct buffer *message);
 bool wire_get_nothing(struct cursor *body, struct error *error);
 /* ping answer: [progress]  a counter that moves while the shard's main thread does. */

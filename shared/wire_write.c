@@ -188,6 +188,31 @@ static bool get_entry_items(struct cursor *body, uint32_t items, struct wire_ent
     return false;
 }
 
+const char *wire_entry_name(const struct wire_entry *entry)
+{
+    switch (entry->kind) {
+    case WIRE_ENTRY_INSERT:
+        return "insert";
+    case WIRE_ENTRY_UPDATE:
+        return "update";
+    case WIRE_ENTRY_DELETE:
+        return "delete";
+    case WIRE_ENTRY_GROUP:
+        return "group";
+    case WIRE_ENTRY_PREPARE:
+        return "prepare";
+    case WIRE_ENTRY_DECIDE:
+        return "decide";
+    case WIRE_ENTRY_RESOLVE:
+        return entry->commit ? "commit" : "abort";
+    case WIRE_ENTRY_FORGET:
+        return "forget";
+    case WIRE_ENTRY_KEEP:
+        return "keep";
+    }
+    return "unknown";
+}
+
 bool wire_get_entry(struct cursor *body, struct wire_entry *ret_entry, struct error *error)
 {
     struct wire_entry entry = {.bytes = body->at};

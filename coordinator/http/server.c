@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "done.h"
+#include "failpoint.h"
 #include "request.h"
 #include "routes.h"
 #include "visitors.h"
@@ -169,6 +170,7 @@ static enum MHD_Result send_answer(struct request *request, struct MHD_Connectio
     if (!response)
         return MHD_NO; /* the connection ends */
     bool fine = add_headers(request, response);
+    FAILPOINT("reply.before", NULL);
     enum MHD_Result queued = fine ? MHD_queue_response(connection, request->status, response) : MHD_NO;
     MHD_destroy_response(response);
     if (request->status / 100 < 6)
@@ -293,7 +295,8 @@ static void request_ends(void *context, struct MHD_Connection *connection, void 
     struct server *server = context;
     struct request *request = *request_context;
 
-    (void)code;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        FAILPOINT("reply.after", NULL);
     if (request) {
         server->http->counts.bodies_bytes -= request->body.len;
         request_free(request);

@@ -2,6 +2,7 @@
 #include "link.h"
 
 #include "clock.h"
+#include "failpoint.h"
 #include "wire.h"
 
 #include <nng/nng.h>
@@ -189,7 +190,9 @@ static void deliver(struct link *link, nng_msg *message)
         return;
     }
     if (header.kind == WIRE_PING) {
+        FAILPOINT("answer.before", "ping");
         pong(link, done, &body, now);
+        FAILPOINT("answer.after", "ping");
         nng_msg_free(message);
         return;
     }
@@ -197,7 +200,9 @@ static void deliver(struct link *link, nng_msg *message)
     link->unanswered -= link->unanswered > 0;
     link->alive_ns = link->moved_ns = now;
     pthread_mutex_unlock(&link->lock);
+    FAILPOINT("answer.before", wire_kind_name(header.kind));
     link->setup.listener(link->setup.context, &event);
+    FAILPOINT("answer.after", wire_kind_name(header.kind));
 }
 
 static void received(void *context)
@@ -409,8 +414,12 @@ bool link_send(struct link *link, const void *head, size_t head_len, const void 
     nng_msg *message = NULL;
     if (nng_msg_alloc(&message, 0) == 0 && nng_msg_reserve(message, head_len + body_len) == 0 &&
         (!head_len || nng_msg_append(message, head, head_len) == 0) &&
-        (!body_len || nng_msg_append(message, body, body_len) == 0))
-        return post(link, message, false);
+        (!body_len || nng_msg_append(message, body, body_len) == 0)) {
+        FAILPOINT_MESSAGE("send.before", head, head_len);
+        bool posted = post(link, message, false);
+        FAILPOINT_MESSAGE("send.after", head, head_len);
+        return posted;
+    }
     nng_msg_free(message);
     break_with(link, no_memory, NULL);
     return false;
@@ -430,7 +439,9 @@ void link_ping(struct link *link, uint64_t now_ns)
     nng_msg *message;
     bool made = wire_put_request(&bytes, &header) && wire_put_nothing(&bytes) && !nng_msg_alloc(&message, 0);
     if (made && !nng_msg_append(message, bytes.bytes, bytes.len)) {
+        FAILPOINT("send.before", "ping");
         post(link, message, true);
+        FAILPOINT("send.after", "ping");
     } else { /* out of memory: that is not the shard's fault, and the next heartbeat tries again */
         if (made)
             nng_msg_free(message);

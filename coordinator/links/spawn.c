@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spawn.h"
 
+#include "failpoint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -117,7 +119,9 @@ bool spawn_shard(const struct spawn_order *order, struct spawned *ret_spawned, s
     struct spawned spawned = {0};
     if (pipe2(ends, O_CLOEXEC) < 0)
         return error_set(error, ERROR_UNAVAILABLE, "no pipe can be made: %s", strerror(errno));
+    FAILPOINT("spawn.before", NULL);
     int result = start(order, ends[1], &spawned.pid);
+    FAILPOINT("spawn.after", NULL);
     close(ends[1]);
     if (result) {
         close(ends[0]);

@@ -224,7 +224,7 @@ static void a_ping_is_answered_though_the_main_thread_does_nothing(void **state)
     assert_int_equal(progress_of(f), before + 1);
     run(f);
     says(ask_hello(f, false, 0, 0), "ok");
-    says(ask_nothing(f, WIRE_STOP), "ok");
+    serve_stop(f->serve);
     join(f);
     says(ask_nothing(f, WIRE_PING), "ok");
     assert_true(progress_of(f) > before + 1);
@@ -558,16 +558,6 @@ static void a_hello_cut_or_changed_is_answered_and_claims_nothing_wrong(void **s
     buffer_release(&body);
 }
 
-static void a_stop_is_answered_and_ends_the_run(void **state)
-{
-    struct fixture *f = *state;
-    run(f);
-    says(ask_with(f, header_of(f, WIRE_STOP), "\x91\xc0", 2), "parse");
-    says(ask_nothing(f, WIRE_STOP), "ok");
-    join(f);
-    assert_int_equal(f->status, 0);
-}
-
 static void what_arrived_before_the_end_is_finished(void **state)
 {
     struct fixture *f = *state;
@@ -698,7 +688,6 @@ int main(void)
         TEST(a_kind_that_is_none_is_refused),
         TEST(a_body_cut_or_changed_anywhere_is_answered),
         TEST(a_hello_cut_or_changed_is_answered_and_claims_nothing_wrong),
-        TEST(a_stop_is_answered_and_ends_the_run),
         TEST(what_arrived_before_the_end_is_finished),
         TEST(what_is_kept_is_told_once_it_is_committed),
         TEST(a_client_that_vanishes_is_followed_by_another),

@@ -788,7 +788,6 @@ static void a_kind_has_a_name(void **state)
 {
     (void)state;
     assert_string_equal(wire_kind_name(WIRE_HELLO), "hello");
-    assert_string_equal(wire_kind_name(WIRE_STOP), "stop");
     assert_string_equal(wire_kind_name(WIRE_READ), "read");
     assert_string_equal(wire_kind_name(WIRE_CHILDREN), "children");
     assert_string_equal(wire_kind_name(WIRE_KEPT), "kept");
