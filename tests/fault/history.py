@@ -4,14 +4,18 @@ file would have told them the same, and would hold the same rows at the end?
 
 An order has to respect time: what was answered before another was sent comes before it. An operation whose outcome
 nobody was told may have any place from its sending on, or none. Only writes that were done change rows, so all others
-are placed as early as they fit, which loses no order; for those, every order that may matter is tried.
+are placed as early as they fit, which loses no order; for those, every order that may matter is tried. A wrong turn may
+show much later, and then all that was done beside it is tried in vain: so a search that finds nothing soon begins anew
+with other turns, and what it has found to lead nowhere it never tries again.
 """
 
+import random
 import sqlite3
 
 from oracle import quoted
 
 NODES_MAX = 300_000  # of one search; a bound for the time a test takes
+NODES_FIRST = 250  # before it begins anew; each time twice as many
 
 
 class Event:
@@ -41,13 +45,15 @@ class Event:
 
 
 class Judge:
-    """One file. `tables`: {name: [columns], …}; `keys`: {name: [the primary key's columns], …}."""
+    """One file. `tables`: {name: [columns], …}; `keys`: {name: [the primary key's columns], …}. `mark`: a column of each
+    table that nothing sets but the row of a step: no DEFAULT and no reference."""
 
-    def __init__(self, ddl, tables, keys):
-        self.tables, self.keys = tables, keys
+    def __init__(self, ddl, tables, keys, mark):
+        self.tables, self.keys, self.mark = tables, keys, mark
         self.db = sqlite3.connect(":memory:", isolation_level=None)
         self.db.executescript(ddl)
         self.db.execute("PRAGMA foreign_keys=ON")
+        self.mark_at = [columns.index(mark) for columns in tables.values()]
         self.digest_of = [f"SELECT * FROM {quoted(t)} ORDER BY {', '.join(map(quoted, keys[t]))}" for t in tables]
 
     def state(self):
@@ -130,15 +136,58 @@ class Judge:
 
     def linearize(self, events, final):
         """Whether there is such an order, after which the rows are `final`; the file then holds them. Else the file is as
-        it was, and `furthest` is what could be placed. A row that was refused without a key is not asked about: nobody
-        was told which it would have got, and the row may name itself."""
+        it was, and `furthest` is what could be placed; `given_up`: there may be one. A row that was refused without a key
+        is not asked about: nobody was told which it would have got, and the row may name itself."""
         events = [e for e in events if e.outcome in ("done", "maybe") or not lacks_key(e.steps[0], self.keys)]
         self.events, self.final = sorted(events, key=lambda e: (e.ended, e.begun)), final
-        self.seen, self.known, self.nodes, self.furthest = set(), {}, 0, []
+        self.bits = {id(event): 1 << i for i, event in enumerate(self.events)}
+        self.states, self.dead, self.known, self.nodes, self.furthest = {}, set(), {}, 0, []
+        self.note_marks()
         self.db.execute("BEGIN")
-        found = self.place(list(self.events), [])
+        found = self.search()
         self.db.execute("COMMIT" if found else "ROLLBACK")
         return found
+
+    def search(self):
+        self.turns, nodes = None, NODES_FIRST  # the first time in the order of their ends
+        while True:
+            self.given_up, self.nodes_end = False, min(self.nodes + nodes, NODES_MAX)
+            if self.place(list(self.events), []):
+                return True
+            if not self.given_up or self.nodes >= NODES_MAX:
+                return False
+            self.turns, nodes = random.Random(nodes), 2 * nodes
+
+    # Marks: (table's number, value of `mark`)
+
+    def state_marks(self, state):
+        return {(number, row[at]) for number, (at, rows) in enumerate(zip(self.mark_at, state)) for row in rows if row[at] is not None}
+
+    def marks(self, table, rows):
+        return {(list(self.tables).index(table), row[self.mark]) for row in rows if row.get(self.mark) is not None}
+
+    def note_marks(self):
+        """`needed`: for each mark that the end or a read has to meet, who is to meet it (-1: the end) and who makes it."""
+        meets, makes = dict.fromkeys(self.state_marks(self.final), -1), {}
+        for event in self.events:
+            table, bit = event.steps[0]["table"], self.bits[id(event)]
+            met = event.seen if event.steps[0]["op"] == "page" else [event.seen or event.tag or {}]
+            for mark in self.marks(table, met) if event.outcome == "done" else ():
+                meets[mark] = meets.get(mark, 0) | bit
+            for step in event.steps if event.changes else ():
+                for mark in self.marks(step["table"], [step.get("row", {})]):
+                    makes[mark] = makes.get(mark, 0) | bit
+        self.needed = [(mark, who, makes.get(mark, 0)) for mark, who in meets.items()]
+        makers = 0
+        for _, _, who in self.needed:
+            makers |= who
+        # what was perhaps done, and need not have been, comes last
+        self.ranks = {id(e): (e.outcome == "maybe") * (1 if self.bits[id(e)] & makers else 2) for e in self.events}
+
+    def is_lost(self, left_bits, marks):
+        """Whether a mark has gone that somebody is still to meet, and nobody is left to make."""
+        return any((who < 0 or who & left_bits) and not makers & left_bits and mark not in marks
+                   for mark, who, makers in self.needed)
 
     def fits(self, event, state):
         """Applies it, in a savepoint that stays open if it agrees; what changes nothing, or does not agree, is asked once
@@ -167,25 +216,37 @@ class Judge:
                     order.append(event)
                     placed = True
 
+    def choices(self, left):
+        found = [event for event in enabled(left) if event.changes]
+        if self.turns:
+            self.turns.shuffle(found)
+        return sorted(found, key=lambda event: self.ranks[id(event)])
+
     def place(self, left, order):
         self.nodes += 1
-        if self.nodes > NODES_MAX:
+        if self.nodes > self.nodes_end:
+            self.given_up = True
             return False
-        state = self.state()
+        rows = self.state()
+        if rows not in self.states:
+            self.states[rows] = len(self.states), self.state_marks(rows)
+        state, marks = self.states[rows]
         self.place_silent(left, order, state)
         if len(order) > len(self.furthest):
             self.furthest = list(order)
-        if state == self.final and all(e.outcome == "maybe" for e in left):
+        if rows == self.final and all(e.outcome == "maybe" for e in left):
             return True
-        here = (frozenset(map(id, left)), state)
-        if here in self.seen:
+        here = (sum(self.bits[id(event)] for event in left), state)
+        if here in self.dead or self.is_lost(here[0], marks):
             return False
-        self.seen.add(here)
-        for event in enabled(left):
-            if event.changes and self.fits(event, state):
+        for event in self.choices(left):
+            if self.fits(event, state):
                 if self.place([e for e in left if e is not event], order + [event]):
                     return True
                 self.undo()
+                if self.given_up:
+                    return False
+        self.dead.add(here)
         return False
 
 
@@ -201,7 +262,7 @@ def enabled(left):
 
 def explain(judge, before, final):
     """What a person needs to judge for himself."""
-    found = "was found" if judge.nodes > NODES_MAX else "there is"
+    found = "was found" if judge.given_up else "there is"
     lines = [f"no order {found} of these that gives the same answers and rows. Before:"]
     lines += [f"  {table}: {list(rows)}" for table, rows in zip(judge.tables, before)]
     lines += ["operations, in the order of their ends; + could be placed at the furthest:"]

@@ -67,9 +67,10 @@ class Workload:
         self.seed = seed
         self.ddl = SCHEMA.format(*actions_of(random.Random(f"{seed} schema")))
         self.config = "".join(f"[database {d}]\ntables = {', '.join(t)}\n" for d, t in DATABASES.items())
+        self.config += "[limits]\nidle_ms = 3600000\n"  # clients stay connected, however long the judge thinks
 
     def judge(self):
-        return history.Judge(self.ddl, COLUMNS, KEYS)
+        return history.Judge(self.ddl, COLUMNS, KEYS, "v")
 
 
 def stored(data):
