@@ -23,6 +23,7 @@ struct fact_entry {
     uint16_t id;  /* table; of children the reference */
     uint16_t key; /* ABOUT_KEY: the key's number */
     uint16_t value_count;
+    uint32_t op;                /* the first that wants to know */
     const struct value *values; /* to be asked with */
     uint32_t len;
     uint8_t bytes[];
@@ -37,8 +38,7 @@ struct fact_ask {
     struct fact_entry *entries[];
 };
 
-void facts_init(struct facts *facts, struct engine *engine, struct images *images,
-                void (*told)(struct facts *facts, const struct error *error))
+void facts_init(struct facts *facts, struct engine *engine, struct images *images, facts_told *told)
 {
     *facts = (struct facts){.engine = engine, .images = images, .told = told};
 }
@@ -69,7 +69,7 @@ void facts_forget(struct facts *facts)
     arena_clear(&facts->arena);
     free(facts->error);
     facts->error = NULL;
-    facts->failed = false;
+    facts->failed_op = 0;
     facts->count = 0;
     facts->wanted = 0;
     facts->first_wanted = facts->last_wanted = NULL;
@@ -122,7 +122,7 @@ static void grow(struct facts *facts)
 }
 
 static struct fact_entry *find_or_note(struct facts *facts, enum about about, uint16_t id, uint16_t key,
-                                       const struct buffer *bytes, bool *ret_new)
+                                       const struct buffer *bytes, uint32_t op, bool *ret_new)
 {
     if (facts->count >= facts->bucket_count)
         grow(facts);
@@ -130,10 +130,13 @@ static struct fact_entry *find_or_note(struct facts *facts, enum about about, ui
     *ret_new = false;
     for (struct fact_entry *entry = *bucket; entry; entry = entry->next)
         if (entry->about == about && entry->id == id && entry->key == key && entry->len == bytes->len &&
-            !memcmp(entry->bytes, bytes->bytes, bytes->len))
+            !memcmp(entry->bytes, bytes->bytes, bytes->len)) {
+            entry->op = op < entry->op ? op : entry->op;
             return entry;
+        }
     struct fact_entry *entry = arena_take(&facts->arena, sizeof *entry + bytes->len);
-    *entry = (struct fact_entry){.next = *bucket, .about = about, .id = id, .key = key, .len = (uint32_t)bytes->len};
+    *entry = (struct fact_entry){
+        .next = *bucket, .about = about, .id = id, .key = key, .op = op, .len = (uint32_t)bytes->len};
     memcpy(entry->bytes, bytes->bytes, bytes->len);
     *bucket = entry;
     facts->count++;
@@ -155,11 +158,12 @@ static struct value copied(struct facts *facts, const struct value *value)
     return copy;
 }
 
-enum fact facts_row(struct facts *facts, table_id table, const struct buffer *identity, const struct value *values)
+enum fact facts_row(struct facts *facts, table_id table, const struct buffer *identity, const struct value *values,
+                    uint32_t op)
 {
     const struct schema_table *t = &facts->engine->schema->tables[table];
     bool fresh;
-    struct fact_entry *entry = find_or_note(facts, ABOUT_ROW, table, 0, identity, &fresh);
+    struct fact_entry *entry = find_or_note(facts, ABOUT_ROW, table, 0, identity, op, &fresh);
     if (!fresh)
         return entry->state;
     uint16_t count = schema_key_columns(t);
@@ -172,11 +176,11 @@ enum fact facts_row(struct facts *facts, table_id table, const struct buffer *id
 }
 
 enum fact facts_children(struct facts *facts, reference_id reference, const struct buffer *exact,
-                         const struct value *parent)
+                         const struct value *parent, uint32_t op)
 {
     const struct schema_reference *r = &facts->engine->schema->references[reference];
     bool fresh;
-    struct fact_entry *entry = find_or_note(facts, ABOUT_CHILDREN, reference, 0, exact, &fresh);
+    struct fact_entry *entry = find_or_note(facts, ABOUT_CHILDREN, reference, 0, exact, op, &fresh);
     if (!fresh)
         return entry->state;
     struct value *copy = arena_take(&facts->arena, r->column_count * sizeof *copy);
@@ -188,7 +192,7 @@ enum fact facts_children(struct facts *facts, reference_id reference, const stru
 }
 
 enum fact facts_parent(struct facts *facts, reference_id reference, const struct buffer *exact,
-                       const struct value *child)
+                       const struct value *child, uint32_t op)
 {
     const struct schema *schema = facts->engine->schema;
     const struct schema_reference *r = &schema->references[reference];
@@ -196,7 +200,7 @@ enum fact facts_parent(struct facts *facts, reference_id reference, const struct
     if (answer != PRESENCE_NOT_KNOWN)
         return answer == PRESENCE_THERE ? FACT_YES : FACT_NO;
     bool fresh;
-    struct fact_entry *entry = find_or_note(facts, ABOUT_KEY, r->parent, r->parent_key, exact, &fresh);
+    struct fact_entry *entry = find_or_note(facts, ABOUT_KEY, r->parent, r->parent_key, exact, op, &fresh);
     if (!fresh)
         return entry->state;
     struct value *copy = arena_take(&facts->arena, r->column_count * sizeof *copy);
@@ -270,15 +274,27 @@ static void children_told(struct fact_ask *ask, struct cursor *body)
     ask->entries[0]->state = FACT_YES;
 }
 
+/* Of several failures the one that the earliest operation meets. */
+static void note_failure(struct facts *facts, const struct fact_ask *ask, const struct error *error)
+{
+    uint32_t op = ask->entries[0]->op;
+    for (uint32_t i = 1; i < ask->count; i++)
+        op = ask->entries[i]->op < op ? ask->entries[i]->op : op;
+    if (facts->error && facts->failed_op <= op)
+        return;
+    if (!facts->error && !(facts->error = malloc(sizeof *facts->error)))
+        panic("out of memory for a refusal: %s", error->text);
+    facts->failed_op = op;
+    *facts->error = *error;
+}
+
 static void answered(struct ask *base, struct cursor *body, const struct error *refusal)
 {
     struct fact_ask *ask = base->context;
     struct facts *facts = ask->facts;
-    if (refusal) {
-        facts->failed = true;
-        if (!facts->error && (facts->error = malloc(sizeof *refusal)))
-            *facts->error = *refusal;
-    } else if (ask->ask.kind == WIRE_EXISTS)
+    if (refusal)
+        note_failure(facts, ask, refusal);
+    else if (ask->ask.kind == WIRE_EXISTS)
         keys_told(ask, body);
     else if (ask->ask.kind == WIRE_READ)
         rows_told(ask, body);
@@ -290,7 +306,7 @@ static void answered(struct ask *base, struct cursor *body, const struct error *
     *at = ask->next;
     ask_free(ask);
     if (!facts->asks)
-        facts->told(facts, facts->failed ? facts->error : NULL);
+        facts->told(facts, facts->failed_op, facts->error);
 }
 
 /* ---- asking ---- */

@@ -15,7 +15,7 @@ static const struct schema_table *table_of(const struct plan *plan, table_id tab
 /* ---- life ---- */
 
 bool plan_init(struct plan *plan, struct engine *engine, struct submission *submission, uint32_t first, uint32_t count,
-               void (*told)(struct facts *facts, const struct error *error))
+               facts_told *told)
 {
     *plan = (struct plan){
         .engine = engine, .submission = submission, .first = first, .count = count, .keeps_on = SCHEMA_NONE};
@@ -328,13 +328,14 @@ static void want_row(struct plan *plan, table_id table, const struct value *valu
 
 enum found { FOUND, ABSENT, NOT_KNOWN };
 
-/* The row with the identity in plan->exact. */
-static enum found find(struct plan *plan, table_id table, const struct value *key, struct image **ret_image)
+/* The row of operation `i` with the identity in plan->exact. */
+static enum found find(struct plan *plan, uint32_t i, const struct value *key, struct image **ret_image)
 {
+    table_id table = op_at(plan, i)->table;
     want_row(plan, table, key);
     if ((*ret_image = images_find(&plan->images, table, &plan->exact)))
         return FOUND;
-    return facts_row(&plan->facts, table, &plan->exact, key) == FACT_NOT_KNOWN ? NOT_KNOWN : ABSENT;
+    return facts_row(&plan->facts, table, &plan->exact, key, i) == FACT_NOT_KNOWN ? NOT_KNOWN : ABSENT;
 }
 
 static bool has_tag(const struct plan *plan, const struct op *op, const struct image *image)
@@ -408,7 +409,7 @@ static void change(struct plan *plan, uint32_t i)
     struct image *image = NULL;
     if (!read_key(plan, i, key))
         return;
-    enum found found = find(plan, op->table, key, &image);
+    enum found found = find(plan, i, key, &image);
     if (found == NOT_KNOWN || !meets_condition(plan, i, image))
         return;
     if (found == ABSENT)
@@ -435,7 +436,7 @@ static void upsert(struct plan *plan, uint32_t i)
     }
     for (uint16_t k = 0; k < t->keys[t->primary_key].column_count; k++)
         key[k] = plan->engine->values[t->keys[t->primary_key].columns[k]];
-    enum found found = find(plan, op->table, key, &image);
+    enum found found = find(plan, i, key, &image);
     if (found == NOT_KNOWN || !meets_condition(plan, i, image))
         return;
     if (found == ABSENT)

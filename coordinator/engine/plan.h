@@ -69,7 +69,7 @@ struct plan {
 
 /* The operations' inserts have been completed (assign.h). False: out of memory. */
 bool plan_init(struct plan *plan, struct engine *engine, struct submission *submission, uint32_t first, uint32_t count,
-               void (*told)(struct facts *facts, const struct error *error));
+               facts_told *told);
 void plan_release(struct plan *plan);
 void plan_forget(struct plan *plan);
 

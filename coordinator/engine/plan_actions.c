@@ -135,7 +135,8 @@ static bool follow_one(const struct following *following, const struct value *be
     struct plan *plan = following->plan;
     struct image **children;
     bool waits = following->action == ACTION_NONE || (following->action == ACTION_RESTRICT && plan->submission->atomic);
-    facts_children(&plan->facts, following->id, exact, before); /* if not known, those that are known show more */
+    facts_children(&plan->facts, following->id, exact, before,
+                   following->op);  /* if not known, those that are known show more */
     lose(following, before, exact); /* whatever the action: a DEFAULT may name the key that has just gone */
     if (waits)
         return true;

@@ -32,7 +32,7 @@ static enum fact has_parent(struct plan *plan, const struct image *image, refere
         return FACT_YES;
     if (images_base_has_key(&plan->images, reference->parent, reference->parent_key, &plan->exact))
         return FACT_NO; /* it was told, and is another or gone now */
-    return facts_parent(&plan->facts, id, &plan->exact, image->now);
+    return facts_parent(&plan->facts, id, &plan->exact, image->now, image->op);
 }
 
 /* The references of one row, in the order of their declaration. */

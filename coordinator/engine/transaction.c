@@ -507,13 +507,13 @@ static void go_on(struct transaction *t)
         locked(t);
 }
 
-static void told(struct facts *facts, const struct error *error)
+static void told(struct facts *facts, uint32_t op, const struct error *error)
 {
     struct transaction *t = of_facts(facts);
     if (t->owner.wounded)
         return; /* it begins anew in a moment */
     if (error)
-        refuse(t, 0, error);
+        refuse(t, op, error);
     else
         go_on(t);
 }

@@ -107,6 +107,8 @@ class Supervision(server.Case):
         self.done(self.s.post(CHILDREN, {"id": 1, "parent": 1}), 201)
         with self.away("children"):
             self.refused_at_once("children", "DELETE", PARENTS + "/1")
+            ops = [{"op": "insert", "table": "others", "row": {"id": 1}}, {"op": "delete", "table": "parents", "key": {"id": 1}}]
+            self.assertEqual(self.refused_at_once("children", "POST", "/v1/batch", {"atomic": True, "ops": ops})["op"], 1)
             self.refused_at_once("children", "PATCH", PARENTS + "/1", {"id": 2})
             self.refused_at_once("children", "PATCH", PARENTS + "/1", {"name": None})
             self.done(self.s.post(PARENTS, {"id": 2, "name": "b"}), 201)  # a new one has none

@@ -83,6 +83,34 @@ static void a_participant_that_is_lost_while_the_rest_is_planned_is_asked_for_no
     assert_outcome(world_submit(world, "notes(1,NULL,NULL) staff(1,-)"), "done done");
 }
 
+/* Of several the first: the others might have been answered. */
+static void a_question_that_fails_is_told_of_the_operation_that_asked_it(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(PEOPLE, WIRE_EXISTS, true);
+    fake_hold(PEOPLE, WIRE_READ, true);
+    fake_hold(PLACES, WIRE_EXISTS, true);
+    struct sent *sent = world_submit_atomic(world, "things(1,-) notes(1,NULL,'a') notes(2,NULL,'b')");
+    fake_refuse(expect(PEOPLE, "exists people.1: 'a' 'b'"), ERROR_IO, "it cannot be read");
+    assert_outcome(sent, "- io -");
+    sent = world_submit_atomic(world, "things(1,-) -people(1)");
+    fake_refuse(fake_next(PEOPLE), ERROR_IO, "it cannot be read");
+    assert_outcome(sent, "- io");
+    for (unsigned turn = 0; turn < 2; turn++) {
+        sent = world_submit_atomic(world, "things(1,-) visits(1,'x',2) notes(1,NULL,'a')");
+        struct fake_request *exists = expect(PEOPLE, "exists people.1: 'a'");
+        struct fake_request *earlier = expect(PLACES, "exists places.0: ('x',2)");
+        if (turn == 0)
+            fake_refuse(earlier, ERROR_IO, "it cannot be read");
+        fake_refuse(exists, ERROR_UNAVAILABLE, "its WAL is full");
+        if (turn == 1)
+            fake_refuse(earlier, ERROR_IO, "it cannot be read");
+        assert_outcome(sent, "- io -");
+    }
+    assert_true(fake_is_quiet(THINGS));
+}
+
 static void a_decision_that_a_lost_home_may_have_got_is_unknown_in_the_end(void **state)
 {
     for (int applies = 0; applies <= 1; applies++) {
@@ -295,6 +323,7 @@ int main(void)
         server_test(a_refused_promise_is_told_although_another_shard_is_lost),
         server_test(a_home_that_is_lost_before_it_was_asked_aborts_at_once),
         server_test(a_participant_that_is_lost_while_the_rest_is_planned_is_asked_for_nothing),
+        server_test(a_question_that_fails_is_told_of_the_operation_that_asked_it),
         server_test(a_decision_that_a_lost_home_may_have_got_is_unknown_in_the_end),
         server_test(what_is_decided_waits_for_its_shard_and_comes_first),
         server_test(a_decision_is_forgotten_when_its_home_is_back),
