@@ -63,7 +63,6 @@ struct schema_reference {
     uint16_t *key_order;      /* key_order[i]: which of child_columns stands at column i of the parent key */
     enum reference_action on_delete;
     enum reference_action on_update;
-    bool deferred;
     char *constraint; /* child columns joined by "," as errors name it */
 };
 

@@ -106,8 +106,8 @@ struct submission {
     uint32_t count;
     bool atomic; /* all or nothing, on any shards; references are checked at the end; when it fails every op is REFUSED
                     and those with an `error` of their own are the reason (at least one has) */
-    bool references_at_end;    /* of rows on their own: whether one names itself is seen when it is there, as for a
-                                  deferred reference, and not as an INSERT by itself does */
+    bool references_at_end;    /* of rows on their own: whether one names itself is seen when it is there, and not
+                                  as an INSERT by itself does */
     struct submission_key key; /* see above. Then without OP_READ and same_is_fine */
     uint64_t parsed_ns;        /* when parsing began and took; for the metrics (clock_monotonic_ns); 0: not measured */
     uint64_t parse_took_ns;

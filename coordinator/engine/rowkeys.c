@@ -245,7 +245,7 @@ bool rowkeys_names_itself(struct affinity_scratch *scratch, const struct schema 
     const struct schema_table *table = &schema->tables[reference->parent];
     if (reference->child != reference->parent)
         return false;
-    if (at_end || reference->deferred || table->keys[reference->parent_key].rowid)
+    if (at_end || table->keys[reference->parent_key].rowid)
         return rowkeys_names(scratch, schema, reference, row, row);
     for (uint16_t i = 0; i < reference->column_count; i++) {
         uint16_t from = reference->child_columns[i], to = reference->parent_columns[i];

@@ -57,8 +57,8 @@ bool rowkeys_names(struct affinity_scratch *scratch, const struct schema *schema
                    const struct schema_reference *reference, const struct value *child, const struct value *parent);
 
 /* Whether a row inserted on its own names itself, as SQLite sees it: at once its values are compared as they are
- * stored, texts byte by byte whatever the collation (fkLookupParent's OP_Ne has none); a deferred reference looks the
- * row up when it is there, and so does any when references are checked `at_end`. */
+ * stored, texts byte by byte whatever the collation (fkLookupParent's OP_Ne has none), also where the reference is
+ * DEFERRABLE. When references are checked `at_end` the row is looked up when it is there. */
 bool rowkeys_names_itself(struct affinity_scratch *scratch, const struct schema *schema,
                           const struct schema_reference *reference, const struct value *row, bool at_end);
 

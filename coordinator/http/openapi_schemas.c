@@ -179,10 +179,9 @@ static const struct {
     {"SchemaColumn", OBJECT("'name','type','not_null','default','generated'",
                             "'name':" TEXT ",'type':" TEXT ",'not_null':" TRUTH ",'generated':" TRUTH
                             ",'default':{'type':'string','nullable':true}")},
-    {"SchemaReference",
-     OBJECT("'columns','table','parent_columns','on_delete','on_update','deferred'",
-            "'columns':" LIST(TEXT) ",'table':" REF("Table") ",'parent_columns':" LIST(TEXT) ",'on_delete':" REF(
-                "Action") ",'on_update':" REF("Action") ",'deferred':" TRUTH)},
+    {"SchemaReference", OBJECT("'columns','table','parent_columns','on_delete','on_update'",
+                               "'columns':" LIST(TEXT) ",'table':" REF("Table") ",'parent_columns':" LIST(
+                                   TEXT) ",'on_delete':" REF("Action") ",'on_update':" REF("Action"))},
     {"Action", "{'type':'string','enum':['NO ACTION','RESTRICT','SET NULL','SET DEFAULT','CASCADE']}"},
     {"Stats", OBJECT("'http','wall_ns','coordinator','refused_in_input','databases','all'",
                      "'http':" REF("StatsHttp") ",'wall_ns':" COUNT ",'coordinator':" REF(

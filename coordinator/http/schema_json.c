@@ -64,9 +64,8 @@ static bool put_reference(struct buffer *out, const struct schema *schema, const
            buffer_put_text(out, ",\"table\":") && put_text(out, parent->name) &&
            buffer_put_text(out, ",\"parent_columns\":") &&
            put_columns(out, parent, reference->parent_columns, reference->column_count) &&
-           buffer_format(out, ",\"on_delete\":\"%s\",\"on_update\":\"%s\"", actions[reference->on_delete],
-                         actions[reference->on_update]) &&
-           put_truth(out, "deferred", reference->deferred) && buffer_put(out, "}", 1);
+           buffer_format(out, ",\"on_delete\":\"%s\",\"on_update\":\"%s\"}", actions[reference->on_delete],
+                         actions[reference->on_update]);
 }
 
 static bool put_table(struct buffer *out, const struct schema *schema, const struct schema_table *table)

@@ -11,8 +11,8 @@
  *  "tables":[{"name":…,"database":…,"strict":…,"without_rowid":…,
  *    "columns":[{"name":…,"type":…,"not_null":…,"default":… or null,"generated":…}],
  *    "primary_key":[…],"unique":[[…]],
- *    "references":[{"columns":[…],"table":…,"parent_columns":[…],"on_delete":"NO
- * ACTION",…,"on_update":…,"deferred":…}]}], "sql":"…"} False only when memory is out. */
+ *    "references":[{"columns":[…],"table":…,"parent_columns":[…],"on_delete":"NO ACTION",…,"on_update":…}]}],
+ *  "sql":"…"} False only when memory is out. */
 bool schema_json(const struct schema *schema, struct buffer *out);
 
 #endif

@@ -227,8 +227,7 @@ class About(Shared):
         self.assertEqual(tables["pair"]["primary_key"], ["a", "b"])
         self.assertEqual(tables["loose"]["primary_key"], [])
         self.assertEqual(tables["kids"]["references"][0],
-                         {"columns": ["t"], "table": "t", "parent_columns": ["id"], "on_delete": "NO ACTION", "on_update": "NO ACTION",
-                          "deferred": False})
+                         {"columns": ["t"], "table": "t", "parent_columns": ["id"], "on_delete": "NO ACTION", "on_update": "NO ACTION"})
         self.assertEqual(tables["kids"]["columns"][1], {"name": "t", "type": "INTEGER", "not_null": True, "default": None, "generated": False})
 
     def test_how_it_does(self):
