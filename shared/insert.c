@@ -176,20 +176,6 @@ static sqlite3_stmt *insert_statement(struct insert *insert, table_id id, struct
 
 /* ---- the same row again ---- */
 
-/* Whether the primary key's values were all given, so that the row can be known again. */
-static bool key_is_given(const struct schema_table *table, const struct value *values)
-{
-    if (table->primary_key == SCHEMA_NONE)
-        return false;
-    const struct schema_key *key = &table->keys[table->primary_key];
-    for (uint16_t i = 0; i < key->column_count; i++) {
-        const struct value *value = &values[key->columns[i]];
-        if (value->type == VALUE_ABSENT || value->type == VALUE_NULL || value->filled)
-            return false;
-    }
-    return true;
-}
-
 /* The given value is what is stored, once the column's affinity is applied. */
 static bool is_stored_so(struct insert *insert, const struct schema_column *column, const struct value *given,
                          const struct value *stored)
@@ -350,7 +336,7 @@ static enum insert_result refused(struct insert *insert, table_id id, int result
         return INSERT_FAILED;
     if (error->code != ERROR_UNIQUE)
         return INSERT_REFUSED;
-    if (same_is_fine && key_is_given(table, insert->values)) {
+    if (same_is_fine && row_key_is_given(table, insert->values)) {
         struct error failed;
         int same = same_is_there(insert, id, &failed);
         if (same < 0) {

@@ -91,3 +91,16 @@ struct row_tag row_tag(const uint8_t *row, size_t len)
     memcpy(tag.bytes + sizeof one, &other, sizeof other);
     return tag;
 }
+
+bool row_key_is_given(const struct schema_table *table, const struct value *values)
+{
+    if (table->primary_key == SCHEMA_NONE)
+        return false;
+    const struct schema_key *key = &table->keys[table->primary_key];
+    for (uint16_t i = 0; i < key->column_count; i++) {
+        const struct value *value = &values[key->columns[i]];
+        if (value->type == VALUE_ABSENT || value->type == VALUE_NULL || value->filled)
+            return false;
+    }
+    return true;
+}

@@ -32,4 +32,7 @@ struct row_tag row_tag(const uint8_t *row, size_t len);
 /* A field of a text format for `column`: the shortcut above, else TEXT. Views `text`. */
 struct value row_text_value(const struct schema_column *column, const char *text, size_t len);
 
+/* Whether the primary key's values were all given by who wrote the row, so that it can be known again. */
+bool row_key_is_given(const struct schema_table *table, const struct value *values);
+
 #endif

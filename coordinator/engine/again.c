@@ -71,19 +71,6 @@ void again_free(struct again *again)
 
 /* ---- which rows ---- */
 
-static bool key_is_given(const struct schema_table *table, const struct value *values)
-{
-    if (table->primary_key == SCHEMA_NONE)
-        return false;
-    const struct schema_key *key = &table->keys[table->primary_key];
-    for (uint16_t i = 0; i < key->column_count; i++) {
-        const struct value *value = &values[key->columns[i]];
-        if (value->type == VALUE_ABSENT || value->type == VALUE_NULL || value->filled)
-            return false;
-    }
-    return true;
-}
-
 static bool is_given(const struct schema_reference *reference, const struct value *values)
 {
     for (uint16_t i = 0; i < reference->column_count; i++)
@@ -99,7 +86,7 @@ bool again_is_possible(const struct schema *schema, table_id table, const struct
     for (uint32_t i = 0; i < count; i++)
         if (is_given(&schema->references[t->references[missing[i].reference]], values))
             return false; /* if it were there its parent would be, too */
-    return key_is_given(t, values);
+    return row_key_is_given(t, values);
 }
 
 /* ---- asking ---- */

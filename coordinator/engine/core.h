@@ -100,7 +100,4 @@ void engine_locked(struct engine *engine, struct submission *submission);
 /* The one-line fate of an operation, at debug level. */
 void engine_say_op(struct engine *engine, const struct op *op);
 
-/* The operation is refused; the first error stays. */
-void op_refuse(struct op *op, const struct error *error);
-
 #endif

@@ -58,17 +58,6 @@ void engine_say_op(struct engine *engine, const struct op *op)
     engine_say(engine, LOG_LEVEL_DEBUG, table->database, line.text);
 }
 
-void op_refuse(struct op *op, const struct error *error)
-{
-    op->result = OP_REFUSED;
-    if (op->error)
-        return;
-    op->error = malloc(sizeof *error);
-    if (!op->error)
-        panic("out of memory for a refusal: %s", error->text);
-    *op->error = *error;
-}
-
 /* `slot` of the first operation counts those without outcome. */
 void engine_answered(struct engine *engine, struct submission *submission)
 {

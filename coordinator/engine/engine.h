@@ -125,6 +125,9 @@ struct submission {
 struct submission *submission_new(uint32_t ops);
 void submission_free(struct submission *submission); /* with its rows, ops and errors */
 
+/* The operation is refused; the first error stays. */
+void op_refuse(struct op *op, const struct error *error);
+
 /* Gives it a key: any bytes, at least one. A key belongs to its path: on another path it is another key. `how` is what
  * has to be the same beside the body, the method and query for instance. `table` is the one that every op is of because
  * the path names it; SCHEMA_NONE when the path names none. ERROR_PARSE: an empty key; ERROR_TOO_LARGE: more than

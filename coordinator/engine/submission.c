@@ -25,6 +25,17 @@ void submission_free(struct submission *submission)
     free(submission);
 }
 
+void op_refuse(struct op *op, const struct error *error)
+{
+    op->result = OP_REFUSED;
+    if (op->error)
+        return;
+    op->error = malloc(sizeof *error);
+    if (!op->error)
+        panic("out of memory for a refusal: %s", error->text);
+    *op->error = *error;
+}
+
 static struct row_tag tag_of(const void *bytes, size_t len)
 {
     return row_tag(len ? bytes : (const void *)"", len);

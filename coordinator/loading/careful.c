@@ -35,14 +35,8 @@ static uint32_t first_reason(const struct submission *part)
 /* An outage, or an outcome that is not known, is that of every row. */
 static void share_reason(struct submission *part, const struct error *reason)
 {
-    for (uint32_t i = 0; i < part->count; i++) {
-        struct op *op = &part->ops[i];
-        if (op->error)
-            continue;
-        if (!(op->error = malloc(sizeof *op->error)))
-            panic("out of memory for a refusal");
-        *op->error = *reason;
-    }
+    for (uint32_t i = 0; i < part->count; i++)
+        op_refuse(&part->ops[i], reason);
 }
 
 /* What stands behind the block's last op was not begun after all. */

@@ -101,21 +101,12 @@ static struct pending take(struct relay_client *client, uint64_t id, enum relay_
 
 /* ---- ends ---- */
 
-static void refuse_op(struct op *op, const struct error *error)
-{
-    op->result = OP_REFUSED;
-    if (!op->error && (op->error = malloc(sizeof *error)))
-        *op->error = *error;
-    if (!op->error)
-        panic("out of memory for a refusal: %s", error->text);
-}
-
 static void end(struct pending *pending, const struct error *error)
 {
     switch (pending->kind) {
     case RELAY_SUBMIT:
         for (uint32_t i = 0; i < pending->submission->count; i++)
-            refuse_op(&pending->submission->ops[i], error);
+            op_refuse(&pending->submission->ops[i], error);
         pending->submission->finished(pending->submission);
         return;
     case RELAY_ASK:

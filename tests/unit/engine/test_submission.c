@@ -78,12 +78,29 @@ static void a_key_has_one_to_255_bytes(void **state)
     submission_free(submission);
 }
 
+static void the_first_refusal_of_an_operation_stays(void **state)
+{
+    (void)state;
+    struct submission *submission = submission_new(1);
+    struct op *op = &submission->ops[submission->count++];
+    struct error error;
+    error_set(&error, ERROR_CHECK, "first");
+    op_refuse(op, &error);
+    error_set(&error, ERROR_IO, "second");
+    op_refuse(op, &error);
+    assert_int_equal(op->result, OP_REFUSED);
+    assert_int_equal(op->error->code, ERROR_CHECK);
+    assert_string_equal(op->error->text, "first");
+    submission_free(submission);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_belongs_to_its_path),
         cmocka_unit_test(the_digest_tells_bodies_and_methods_apart),
         cmocka_unit_test(a_key_has_one_to_255_bytes),
+        cmocka_unit_test(the_first_refusal_of_an_operation_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,30 +39,6 @@ static void sql(sqlite3 *db, const char *text)
 
 /* ---- submissions ---- */
 
-struct submission *submission_new(uint32_t ops)
-{
-    struct submission *submission = calloc(1, sizeof(*submission));
-
-    submission->ops = calloc(ops, sizeof(*submission->ops));
-    return submission;
-}
-
-void submission_free(struct submission *submission)
-{
-    for (uint32_t i = 0; i < submission->count; i++)
-        free(submission->ops[i].error);
-    free(submission->ops);
-    buffer_release(&submission->rows);
-    free(submission);
-}
-
-static void refuse(struct op *op, const struct error *error)
-{
-    op->result = OP_REFUSED;
-    op->error = malloc(sizeof(*op->error));
-    *op->error = *error;
-}
-
 /* SQLite's own count is quick, but a row that names itself by a value that is equal only after the parent's affinity
  * counts as unresolved; foreign_key_check knows better, and looks at everything. */
 static bool unresolved(const struct world *world)
@@ -103,12 +79,12 @@ static void run_submission(struct world *world, struct submission *submission)
     if (world->outage != ERROR_NONE && world->submissions >= world->outage_after) {
         error_set(&error, world->outage, "an outage");
         for (uint32_t i = 0; i < submission->count; i++)
-            refuse(&submission->ops[i], &error);
+            op_refuse(&submission->ops[i], &error);
         refused = true;
     } else if (submission->atomic && world->conflicts > 0) {
         world->conflicts--;
         error_set(&error, ERROR_CONFLICT, "another came first");
-        refuse(&submission->ops[0], &error);
+        op_refuse(&submission->ops[0], &error);
         refused = true;
     }
     for (uint32_t i = 0; !(refused && submission->atomic) && i < submission->count; i++) {
@@ -118,13 +94,13 @@ static void run_submission(struct world *world, struct submission *submission)
         enum insert_result result = write_op(world, submission, op, !submission->atomic, &error);
         op->result = result == INSERT_DONE ? OP_DONE : OP_SAME;
         if (result == INSERT_REFUSED) {
-            refuse(op, &error);
+            op_refuse(op, &error);
             refused = true;
         }
     }
     if (submission->atomic && !refused && unresolved(world)) {
         error_set(&error, ERROR_REFERENCE_MISSING, "the engine found no parent at the end");
-        refuse(&submission->ops[0], &error);
+        op_refuse(&submission->ops[0], &error);
         refused = true;
     }
     if (submission->atomic && refused)

@@ -18,7 +18,8 @@ static const char ddl[] = "CREATE TABLE t (i INTEGER, r REAL, n NUMERIC, t TEXT,
                           "CREATE TABLE \"a \"\"b\" (_rowid_, ROWID, x);\n"
                           "CREATE TABLE k (Key INTEGER PRIMARY KEY, _rowid_);\n"
                           "CREATE TABLE w (x PRIMARY KEY) WITHOUT ROWID;\n"
-                          "CREATE TABLE all_three (rowid, oid, _rowid_);\n";
+                          "CREATE TABLE all_three (rowid, oid, _rowid_);\n"
+                          "CREATE TABLE two (a, b, c, PRIMARY KEY (c, a));\n";
 static struct schema *schema;
 static struct error error;
 
@@ -50,6 +51,22 @@ static void what_was_filled_in_is_marked(void **state)
         assert_int_equal(values[i].filled, got[i].filled);
     }
     buffer_release(&bytes);
+}
+
+static void a_key_is_given_when_each_of_its_values_is(void **state)
+{
+    (void)state;
+    struct value values[5] = {value_integer(1), value_absent(), value_text("", 0), value_null(), value_null()};
+    assert_false(row_key_is_given(&schema->tables[0], values)); /* it has none */
+    assert_true(row_key_is_given(&schema->tables[5], values));
+    for (unsigned i = 0; i < 3; i += 2)
+        for (unsigned how = 0; how < 3; how++) {
+            const struct value was = values[i];
+            values[i] = how == 0 ? value_absent() : how == 1 ? value_null() : was;
+            values[i].filled = how == 2;
+            assert_false(row_key_is_given(&schema->tables[5], values));
+            values[i] = was;
+        }
 }
 
 static void a_row_that_is_not_exactly_one_is_refused(void **state)
@@ -284,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_read_as_it_was_written),
         cmocka_unit_test(what_was_filled_in_is_marked),
+        cmocka_unit_test(a_key_is_given_when_each_of_its_values_is),
         cmocka_unit_test(a_row_that_is_not_exactly_one_is_refused),
         cmocka_unit_test(the_shortcut_for_integers_stores_what_sqlite_would_store),
         cmocka_unit_test(a_name_is_quoted_whatever_it_holds),
