@@ -4,6 +4,7 @@
 #include "failpoint.h"
 #include "owner.h"
 #include "store_meta.h"
+#include "store_sync.h"
 #include "trust.h"
 
 #include <errno.h>
@@ -201,7 +202,8 @@ static bool open_connection(struct store *store, struct error *error)
     if (sqlite3_db_readonly(store->connection, "main") > 0)
         return failed_so(store, SQLITE_READONLY, access(store->path, W_OK) != 0 ? strerror(errno) : "it is read-only",
                          "opening for writing", error);
-    /* until the file is known to be ours, closing it must not fold its WAL into it */
+    /* until the file is known to be ours, and its WAL to be on the disk, closing it must not fold the one into the
+     * other: pages of it over a WAL of which a power cut leaves only the beginning are a broken file */
     sqlite3_db_config(store->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_extended_result_codes(store->connection, 1);
     sqlite3_busy_timeout(store->connection, (int)store->options.lock_file_ms);
@@ -211,6 +213,13 @@ static bool open_connection(struct store *store, struct error *error)
     if (store->options.progress)
         sqlite3_progress_handler(store->connection, PROGRESS_OPCODES, on_progress, store);
     return true;
+}
+
+/* What its last owner left is on the disk before anything of it is told. */
+static bool sync_what_is_there(struct store *store, struct error *error)
+{
+    return store_sync(store->connection, error) ||
+           error_prefix(error, "database %s: %s: ", store->database, store->path);
 }
 
 static bool prepare(struct store *store, const char *sql, sqlite3_stmt **statement, struct error *error)
@@ -256,13 +265,14 @@ struct store *store_open(const struct store_options *options, struct error *erro
     bool fresh = false;
     bool ok = name_files(store, error) && take_lock_file(store, error);
     FAILPOINT("start.locked", NULL);
-    ok = ok && open_connection(store, error) && judge_file(store, &fresh, error);
+    ok = ok && open_connection(store, error) && judge_file(store, &fresh, error) && take_write_lock(store, error) &&
+         sync_what_is_there(store, error);
     FAILPOINT("start.opened", NULL);
     if (ok)
         sqlite3_db_config(store->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-    ok = ok && take_write_lock(store, error) && configure(store, error) &&
-         prepare(store, "BEGIN IMMEDIATE", &store->begin, error) && prepare(store, "COMMIT", &store->commit, error) &&
-         prepare(store, "ROLLBACK", &store->rollback, error) && (fresh || load_own_tables(store, error));
+    ok = ok && configure(store, error) && prepare(store, "BEGIN IMMEDIATE", &store->begin, error) &&
+         prepare(store, "COMMIT", &store->commit, error) && prepare(store, "ROLLBACK", &store->rollback, error) &&
+         (fresh || load_own_tables(store, error));
     if (!ok) {
         store_close(store);
         return NULL;
