@@ -21,6 +21,8 @@ struct channel {
     atomic_bool pong_busy;
     atomic_uint peers;
     atomic_uint_least64_t progress;
+    channel_beside *beside;
+    void *context;
 };
 
 /* ---- transport threads ---- */
@@ -38,7 +40,7 @@ static void answer_ping(struct channel *channel, const struct wire_header *heade
         return;
     struct buffer bytes = {0};
     nng_msg *answer = NULL;
-    if (wire_put_done(&bytes, header) && wire_put_ping_answer(&bytes, atomic_load(&channel->progress)) &&
+    if (wire_put_done(&bytes, header) && wire_put_ping_answer(&bytes, channel_progressed(channel)) &&
         nng_msg_alloc(&answer, 0) == 0 && nng_msg_append(answer, bytes.bytes, bytes.len) == 0) {
         FAILPOINT("answer.before", "ping");
         nng_aio_set_msg(channel->pong, answer);
@@ -131,7 +133,7 @@ void channel_progress(struct channel *channel)
 
 uint64_t channel_progressed(const struct channel *channel)
 {
-    return atomic_load(&channel->progress);
+    return atomic_load(&channel->progress) + channel->beside(channel->context);
 }
 
 /* ---- life ---- */
@@ -159,13 +161,15 @@ static bool listen_on(struct channel *channel, const char *url, struct error *er
     return true;
 }
 
-struct channel *channel_open(const char *url, struct error *error)
+struct channel *channel_open(const char *url, channel_beside *beside, void *context, struct error *error)
 {
     struct channel *channel = calloc(1, sizeof *channel);
     if (!channel) {
         error_set(error, ERROR_INTERNAL, "out of memory");
         return NULL;
     }
+    channel->beside = beside;
+    channel->context = context;
     channel->inbox = inbox_new(error);
     if (!channel->inbox || !listen_on(channel, url, error)) {
         channel_close(channel);

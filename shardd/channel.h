@@ -2,7 +2,8 @@
 /* channel.h - one nng PAIR0 socket that listens: what has arrived, and what is sent back.
  *
  * nng's threads put what arrives into an inbox, but for pings, which they answer themselves, at once and with a counter
- * that the main thread moves: a shard whose main thread works is not mute. What nobody is there to read is dropped. */
+ * that the main thread moves: a shard whose main thread works, or waits for its disk, is not mute. What nobody is there
+ * to read is dropped. */
 #ifndef SHEAF_CHANNEL_H
 #define SHEAF_CHANNEL_H
 
@@ -14,8 +15,11 @@
 
 struct channel;
 
+/* What moves beside the main thread, a counter as well. Called at each ping, from nng's threads. */
+typedef uint64_t channel_beside(void *context);
+
 /* Opens the socket and listens on `url`. */
-struct channel *channel_open(const char *url, struct error *error);
+struct channel *channel_open(const char *url, channel_beside *beside, void *context, struct error *error);
 void channel_close(struct channel *channel);
 
 /* Main thread. The next message, which the caller frees; waits when there is none and `wait`. NULL: none, or stopped
@@ -29,7 +33,7 @@ bool channel_send(struct channel *channel, const struct buffer *bytes);
 void channel_stop(struct channel *channel);
 /* Any thread: the main thread has got on. */
 void channel_progress(struct channel *channel);
-/* The same counter, as pings are answered with it. */
+/* Both counters together, as pings are answered with them. */
 uint64_t channel_progressed(const struct channel *channel);
 
 #endif

@@ -36,6 +36,7 @@ static const char help[] = "usage: shardd --database NAME --data DIR --listen UR
                            "  --wal-bytes N              beyond it writes are refused\n"
                            "  --kept-keys N              answers kept for idempotency keys\n"
                            "  --lock-file-ms N           wait so long for a predecessor to end\n"
+                           "  --io-ms N                  busy, not mute, so long in one read, write or sync\n"
                            "  --log-format logfmt|json   lines on stderr\n"
                            "  --log-level LEVEL          error, warn, info or debug\n"
                            "  --parent PID               end when this process does (set by coordinators)\n"
@@ -49,6 +50,7 @@ enum { STATUS_OK = 0, STATUS_USAGE = 2, STATUS_UNAVAILABLE = 3 };
 struct options {
     struct store_options store;
     const char *listen;
+    int64_t io_ms;
     long parent;
     int ready_fd;
     enum log_level level;
@@ -101,6 +103,7 @@ static const struct option long_options[] = {
     {"wal-bytes", required_argument, NULL, 'W'},
     {"lock-file-ms", required_argument, NULL, 'k'},
     {"kept-keys", required_argument, NULL, 'K'},
+    {"io-ms", required_argument, NULL, 'i'},
     {"log-format", required_argument, NULL, 'f'},
     {"log-level", required_argument, NULL, 'L'},
     {"parent", required_argument, NULL, 'p'},
@@ -131,6 +134,9 @@ static bool take_number(struct options *options, int option, const char *text)
         return true;
     case 'K':
         options->store.kept_keys = number;
+        return true;
+    case 'i':
+        options->io_ms = number;
         return true;
     case 'p':
         options->parent = number;
@@ -250,7 +256,7 @@ static int run(struct options *options, struct signal_thread *thread)
     struct store *store = store_open(&options->store, &error);
     if (!store)
         return fail(options, &error);
-    struct serve *serve = serve_open(store, options->listen, &error);
+    struct serve *serve = serve_open(store, options->listen, options->io_ms, &error);
     if (!serve) {
         store_close(store);
         return fail(options, &error);
@@ -285,6 +291,7 @@ int main(int argc, char **argv)
                                         .wal_bytes = limits.wal_bytes,
                                         .lock_file_ms = limits.lock_file_ms,
                                         .kept_keys = limits.kept_keys},
+                              .io_ms = limits.io_ms,
                               .ready_fd = -1,
                               .level = LOG_LEVEL_INFO,
                               .format = LOG_LOGFMT};

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,8 @@ struct owned_file {
 static sqlite3_vfs owner_vfs;
 static sqlite3_vfs *unix_vfs;
 
+static atomic_uint_least64_t io_steps; /* odd: the disk is at work */
+
 static sqlite3_file *real_of(sqlite3_file *file)
 {
     return ((struct owned_file *)file)->real;
@@ -38,11 +41,21 @@ static sqlite3_file *real_of(sqlite3_file *file)
         return real_of(file)->pMethods->method arguments; \
     }
 
-FORWARD(xRead, (sqlite3_file * file, void *bytes, int count, sqlite3_int64 at), (real_of(file), bytes, count, at))
-FORWARD(xWrite, (sqlite3_file * file, const void *bytes, int count, sqlite3_int64 at),
-        (real_of(file), bytes, count, at))
-FORWARD(xTruncate, (sqlite3_file * file, sqlite3_int64 size), (real_of(file), size))
-FORWARD(xSync, (sqlite3_file * file, int flags), (real_of(file), flags))
+/* What may wait for the disk. */
+#define FORWARD_IO(method, parameters, arguments)               \
+    static int forward_##method parameters                      \
+    {                                                           \
+        atomic_fetch_add(&io_steps, 1);                         \
+        int result = real_of(file)->pMethods->method arguments; \
+        atomic_fetch_add(&io_steps, 1);                         \
+        return result;                                          \
+    }
+
+FORWARD_IO(xRead, (sqlite3_file * file, void *bytes, int count, sqlite3_int64 at), (real_of(file), bytes, count, at))
+FORWARD_IO(xWrite, (sqlite3_file * file, const void *bytes, int count, sqlite3_int64 at),
+           (real_of(file), bytes, count, at))
+FORWARD_IO(xTruncate, (sqlite3_file * file, sqlite3_int64 size), (real_of(file), size))
+FORWARD_IO(xSync, (sqlite3_file * file, int flags), (real_of(file), flags))
 FORWARD(xFileSize, (sqlite3_file * file, sqlite3_int64 *size), (real_of(file), size))
 FORWARD(xLock, (sqlite3_file * file, int level), (real_of(file), level))
 FORWARD(xUnlock, (sqlite3_file * file, int level), (real_of(file), level))
@@ -137,6 +150,17 @@ bool owner_register_vfs(struct error *error)
     if (sqlite3_vfs_register(&owner_vfs, 0) != SQLITE_OK)
         return error_set(error, ERROR_INTERNAL, "registering the VFS failed");
     return true;
+}
+
+uint64_t owner_io_progress(uint64_t now_ns, uint64_t within_ns)
+{
+    static atomic_uint_least64_t seen, since_ns, waited; /* the last odd number, from when on, how often */
+    uint64_t steps = atomic_load(&io_steps);
+    if (steps % 2 && steps != atomic_exchange(&seen, steps))
+        atomic_store(&since_ns, now_ns);
+    if (steps % 2 && now_ns - atomic_load(&since_ns) <= within_ns)
+        atomic_fetch_add(&waited, 1);
+    return steps + atomic_load(&waited);
 }
 
 /* ---- the lock file ---- */

@@ -20,6 +20,12 @@
 /* Makes the VFS known to SQLite. Once per process. */
 bool owner_register_vfs(struct error *error);
 
+/* A counter of what the VFS reads, writes and syncs, for one who asks now and then, from any one thread: it has moved
+ * since the last time when the disk has done something since, and when something is under way that began, as far as the
+ * one who asks has seen, no longer than within_ns ago. So a slow disk moves it and one that hangs does not. SQLite is
+ * used by one thread only. */
+uint64_t owner_io_progress(uint64_t now_ns, uint64_t within_ns);
+
 /* Takes the lock file `path`, waiting up to wait_ms for a predecessor that is just ending. Writes our pid into it.
  * Gives the descriptor; -1: ERROR_UNAVAILABLE names the pid that holds it, ERROR_IO that it cannot be made. */
 int owner_lock(const char *path, int64_t wait_ms, struct error *error);

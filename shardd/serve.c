@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "failpoint.h"
 #include "log.h"
+#include "owner.h"
 #include "read.h"
 #include "wire.h"
 
@@ -34,6 +35,7 @@ struct serve {
     uint64_t epoch, coordinator; /* who claimed */
     struct waiting waiting[DRAIN_MAX];
     unsigned waiting_count;
+    uint64_t io_ns; /* so long one read, write or sync of a file may take */
     uint64_t busy_ns;
     bool stop;
     int status;
@@ -407,7 +409,14 @@ void serve_progress(void *context)
 
 /* ---- life ---- */
 
-struct serve *serve_open(struct store *store, const char *url, struct error *error)
+/* From nng's threads. */
+static uint64_t io_progress(void *context)
+{
+    const struct serve *serve = context;
+    return owner_io_progress(clock_monotonic_ns(), serve->io_ns);
+}
+
+struct serve *serve_open(struct store *store, const char *url, int64_t io_ms, struct error *error)
 {
     struct serve *serve = calloc(1, sizeof *serve);
     if (!serve) {
@@ -415,7 +424,8 @@ struct serve *serve_open(struct store *store, const char *url, struct error *err
         return NULL;
     }
     serve->store = store;
-    if (!(serve->channel = channel_open(url, error))) {
+    serve->io_ns = (uint64_t)io_ms * 1000000u;
+    if (!(serve->channel = channel_open(url, io_progress, serve, error))) {
         serve_close(serve);
         return NULL;
     }

@@ -49,6 +49,7 @@
     X(lock_ms, 5000, 10, 3600000, "ms", "a server's wait for a lock; then unavailable or conflict")                   \
     X(heartbeat_ms, 1000, 50, 60000, "ms", "between two pings of a link")                                             \
     X(mute_ms, 5000, 200, 600000, "ms", "no sign of progress: the shard is mute")                                     \
+    X(io_ms, 300000, 100, 3600000, "ms", "a shard's one read, write or sync of a file; until then it is busy")        \
     X(stop_ms, 10000, 100, 600000, "ms", "a stop's wait for what is under way, and then for the shards to end")       \
     X(body_bytes, 16777216, 1024, 1073741824, "bytes", "body of an HTTP request; beyond it too_large")                \
     X(bodies_bytes, 134217728, 1024, 17179869184, "bytes", "bodies of all requests at once; beyond it busy")          \

@@ -53,6 +53,7 @@ static void arrange(struct arguments *arguments, const struct spawn_order *order
     put_number(arguments, "--wal-bytes", order->limits->wal_bytes);
     put_number(arguments, "--lock-file-ms", order->limits->lock_file_ms);
     put_number(arguments, "--kept-keys", order->limits->kept_keys);
+    put_number(arguments, "--io-ms", order->limits->io_ms);
     put_text(arguments, "--log-format", order->log_format);
     put_text(arguments, "--log-level", order->log_level);
 }

@@ -50,6 +50,7 @@ class Disk(server.Case):
         would sync meanwhile is not."""
         os.mkfifo(self.gate)
         other = self.s.client()
+        self.addCleanup(other.close)
         other.send("POST", T, body)
         hold = os.open(self.gate, os.O_WRONLY)  # when the shard has opened it
         os.unlink(self.gate)
@@ -57,7 +58,6 @@ class Disk(server.Case):
             yield other
         finally:
             os.close(hold)
-            other.close()
 
     def synced(self, lines, pid):
         """The names of the files that a process has synced in these lines."""
@@ -109,6 +109,24 @@ class Disk(server.Case):
         successor = [line.what for line in lines if line.pid == self.s.shards()["t"] and line.name == "t.db-wal"]
         self.assertEqual(successor[:1] + successor[-2:], ["write", "begin", "end"], lines)
         self.assertEqual([row[0] for row in sheaf.rows(self.data, "t")], [1, 2])
+
+    def test_a_shard_whose_disk_is_slow_is_busy_and_not_mute(self):
+        self.watched(heartbeat_ms=50, mute_ms=300)
+        before = self.s.shards()["t"]
+        with self.syncing({"id": 2}) as other:
+            time.sleep(1.5)  # that nothing happens can only be waited for: five times what would make it mute
+        self.done(other.receive(), 201)
+        self.assertEqual(self.s.shards()["t"], before, self.s.said)
+
+    def test_a_disk_that_does_not_come_to_an_end_is_mute(self):
+        self.watched(heartbeat_ms=50, mute_ms=300, io_ms=600)
+        before = self.s.shards()["t"]
+        begun = time.monotonic()
+        with self.syncing({"id": 2}) as other:
+            self.done(other.receive(), 201)
+            self.assertGreater(time.monotonic() - begun, 0.6)
+        self.assertNotEqual(self.s.shards()["t"], before)
+        self.assertTrue(self.s.wait_for("made no progress"), self.s.said)
 
 
 if __name__ == "__main__":

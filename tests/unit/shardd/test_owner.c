@@ -3,6 +3,7 @@
 #include "owner.h"
 #include "shard.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -299,6 +300,73 @@ static void a_lock_file_that_cannot_be_made_is_an_error(void **state)
     owner_unlock(descriptor);
 }
 
+/* ---- a disk at work ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool hold, held; /* the next write waits; it does */
+} disk = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, false};
+
+static ssize_t slow_write(int fd, const void *bytes, size_t count, off64_t at)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.held = disk.hold;
+    pthread_cond_broadcast(&disk.changed);
+    while (disk.hold)
+        pthread_cond_wait(&disk.changed, &disk.lock);
+    disk.held = false;
+    pthread_mutex_unlock(&disk.lock);
+    return pwrite64(fd, bytes, count, at);
+}
+
+static void hold_disk(bool hold)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.hold = hold;
+    pthread_cond_broadcast(&disk.changed);
+    pthread_mutex_unlock(&disk.lock);
+}
+
+static void *write_a_row(void *context)
+{
+    struct shard *s = context;
+    shard_insert(s, PEOPLE, "1|'Ann|NULL|-");
+    return strcmp(shard_write(s, 1), "applied") ? context : NULL;
+}
+
+static void a_disk_at_work_is_progress_for_as_long_as_it_may_take(void **state)
+{
+    struct shard *s = *state;
+    sqlite3_vfs *real = sqlite3_vfs_find("unix");
+    pthread_t writer;
+    void *failed;
+    shard_start(s, 1);
+    uint64_t before = owner_io_progress(1000, 50);
+    assert_int_equal(owner_io_progress(2000, 50), before); /* it rests */
+    hold_disk(true);
+    assert_int_equal(real->xSetSystemCall(real, "pwrite64", (sqlite3_syscall_ptr)slow_write), SQLITE_OK);
+    assert_int_equal(pthread_create(&writer, NULL, write_a_row, s), 0);
+    pthread_mutex_lock(&disk.lock);
+    while (!disk.held)
+        pthread_cond_wait(&disk.changed, &disk.lock);
+    pthread_mutex_unlock(&disk.lock);
+    uint64_t first = owner_io_progress(3000, 50);
+    assert_true(first > before);
+    assert_true(owner_io_progress(3020, 50) > first);
+    uint64_t last = owner_io_progress(3050, 50);
+    assert_true(last > first + 1);
+    assert_int_equal(owner_io_progress(3051, 50), last); /* it hangs */
+    assert_int_equal(owner_io_progress(9000, 50), last);
+    hold_disk(false);
+    pthread_join(writer, &failed);
+    assert_null(failed);
+    assert_int_equal(real->xSetSystemCall(real, "pwrite64", NULL), SQLITE_OK);
+    uint64_t after = owner_io_progress(9001, 50);
+    assert_true(after > last);
+    assert_int_equal(owner_io_progress(9002, 50), after);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, shard_setup_unopened, shard_teardown)
@@ -312,6 +380,7 @@ int main(void)
         TEST(a_lock_file_that_was_taken_away_locks_nothing),
         TEST(a_foreign_writer_is_waited_for_and_named),
         TEST(a_lock_file_that_cannot_be_made_is_an_error),
+        TEST(a_disk_at_work_is_progress_for_as_long_as_it_may_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

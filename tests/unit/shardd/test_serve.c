@@ -73,7 +73,7 @@ static int setup(void **state)
     f->shard = shard;
     assert_true(shard_open(f->shard));
     snprintf(f->url, sizeof f->url, "ipc://%s/socket", f->shard->data);
-    f->serve = serve_open(f->shard->store, f->url, &f->shard->error);
+    f->serve = serve_open(f->shard->store, f->url, 1000, &f->shard->error);
     if (!f->serve)
         fail_msg("%s", f->shard->error.text);
     dial(f);
@@ -664,10 +664,10 @@ static void an_address_that_cannot_be_listened_on_is_an_error(void **state)
 {
     struct fixture *f = *state;
     struct error error;
-    assert_null(serve_open(f->shard->store, "ipc:///no/such/directory/socket", &error));
+    assert_null(serve_open(f->shard->store, "ipc:///no/such/directory/socket", 1000, &error));
     assert_int_equal(error.code, ERROR_UNAVAILABLE);
-    assert_null(serve_open(f->shard->store, "nonsense", &error));
-    assert_null(serve_open(f->shard->store, f->url, &error)); /* it is taken */
+    assert_null(serve_open(f->shard->store, "nonsense", 1000, &error));
+    assert_null(serve_open(f->shard->store, f->url, 1000, &error)); /* it is taken */
 }
 
 int main(void)
