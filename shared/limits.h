@@ -36,6 +36,7 @@
 
 #define LIMITS_SETTABLE(X)                                                                                            \
     X(batches_in_flight, 4, 1, 32, "batches", "per shard, sent and not yet answered")                                 \
+    X(batch_losses, 3, 1, 1000, "losses", "of a shard while it takes one batch; then the batch is given up")          \
     X(engine_ops_max, 32768, 16, 1048576, "operations", "accepted and not yet answered; front ends wait beyond")      \
     X(presence_bytes, 67108864, 1048576, 17179869184, "bytes", "key sets of all parents; beyond it shards are asked") \
     X(cache_bytes, 16777216, 1048576, 17179869184, "bytes", "SQLite page cache shared out over all local shards")     \

@@ -305,9 +305,9 @@ static void give_up(struct batcher *batcher)
 {
     struct error error;
     error_set(&error, ERROR_UNAVAILABLE,
-              "database %s was lost %u times while it took these rows, and they are not in it (its log says why): %s",
-              batcher->engine->schema->databases[batcher->peer->database].name, BATCH_LOSSES_MAX,
-              batcher->peer->why.text);
+              "database %s was lost %lld times while it took these rows, and they are not in it (its log says why): %s",
+              batcher->engine->schema->databases[batcher->peer->database].name,
+              (long long)batcher->engine->limits.batch_losses, batcher->peer->why.text);
     for (struct batch *batch = batcher->first_sent, *next; batch; batch = next) {
         next = batch->next;
         if (batch->number <= batcher->peer->said.last_batch)
@@ -328,7 +328,7 @@ static void shard_is_back(struct peer *peer)
     bool hopeless = false;
     for (struct batch *batch = batcher->first_sent; batch; batch = batch->next)
         if (batch->number > peer->said.last_batch && batch->ask.generation != 0)
-            hopeless |= ++batch->losses >= BATCH_LOSSES_MAX;
+            hopeless |= ++batch->losses >= batcher->engine->limits.batch_losses;
     if (hopeless)
         give_up(batcher);
 }

@@ -6,14 +6,12 @@
  * never split. A batch that the shard refuses as a whole has not consumed its number: its members are told, the ones
  * behind it, which then come out of order, are numbered anew and sent again. A batch that the shard was lost with is
  * sent again when it is back (one that its hello has told of cannot be refused then: panic, the next start asks the
- * files); when that has happened BATCH_LOSSES_MAX times (a full disk at each commit) and its hello says that the batch
- * is not in the file, everything that waits for this shard is refused. Engine thread only. */
+ * files); when that has happened limits.batch_losses times (a full disk at each commit, a row that it dies of) and its
+ * hello says that the batch is not in the file, everything that waits for this shard is refused. Engine thread only. */
 #ifndef SHEAF_BATCHER_H
 #define SHEAF_BATCHER_H
 
 #include "peer.h"
-
-#define BATCH_LOSSES_MAX 8u /* a shard that is lost so often with one batch will not take it */
 
 struct batch_member;
 

@@ -17,6 +17,7 @@ CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
 CREATE TABLE children (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents ON DELETE CASCADE,
  name TEXT REFERENCES parents (name));
 CREATE TABLE others (id INTEGER PRIMARY KEY);
+CREATE TABLE poisoned (id INTEGER PRIMARY KEY, x TEXT, y TEXT, CHECK (instr(x, y) = 0));
 """
 AT_ONCE_S = 2  # on a busy machine; nothing but that is nearer than the 5 s of lock_ms
 PARENTS, CHILDREN, OTHERS = map(server.path, ("parents", "children", "others"))
@@ -143,6 +144,22 @@ class Supervision(server.Case):
         self.assertIn(self.s.get(PARENTS + "/2").status, (200, 404))
         self.done(self.s.get(PARENTS + "/1"))
         self.done(self.s.post(PARENTS, {"id": 3}), 201)
+
+    def test_a_row_that_its_shard_dies_of_each_time_is_given_up_and_the_table_goes_on(self):
+        """Looking for one long text in another takes SQLite many seconds, inside one step: it counts as a hang."""
+        self.serve(heartbeat_ms=50, mute_ms=300)
+        poisoned = server.path("poisoned")
+        endless = {"x": 700000 * "a", "y": 300000 * "a" + "b"}
+        self.done(self.s.post(poisoned, {"id": 1}), 201)
+        error = self.refused(self.s.post(poisoned, {"id": 2} | endless), 503, "unavailable")
+        self.assertIn("database poisoned was lost 3 times while it took these rows, and they are not in it", error["message"])
+        self.done(self.s.post(poisoned, {"id": 2}), 201)
+        ops = [{"op": "insert", "table": "others", "row": {"id": 1}},
+               {"op": "insert", "table": "poisoned", "row": {"id": 3} | endless}]
+        self.refused(self.s.batch(*ops), 503, "unavailable")
+        self.done(self.s.post(OTHERS, {"id": 1}), 201)
+        self.assertEqual(self.s.get(poisoned).rows, [{"id": i, "x": None, "y": None} for i in (1, 2)])
+        self.done(self.s.post(poisoned, {"id": 3}), 201)
 
 
 if __name__ == "__main__":

@@ -157,6 +157,7 @@ static int setup(void **state)
     f->schema = schema_load(ddl, strlen(ddl), "schema.sql", &placement, &error);
     f->engine = (struct engine){.schema = f->schema,
                                 .limits.batches_in_flight = 4,
+                                .limits.batch_losses = 3,
                                 .limits.answer_ms = 1000,
                                 .limits.away_ms = 1000,
                                 .cluster = "cluster",
