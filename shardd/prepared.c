@@ -148,7 +148,9 @@ static void raise_rowid(struct wire_hello_answer *answer, table_id table, int64_
     for (uint32_t t = 0; t < answer->table_count; t++)
         if (answer->tables[t].table == table) {
             answer->tables[t].has_rows = true;
-            if (rowid > answer->tables[t].rowid_max)
+            if (rowid == INT64_MAX)
+                answer->tables[t].has_last = true;
+            else if (rowid > answer->tables[t].rowid_max)
                 answer->tables[t].rowid_max = rowid;
         }
 }

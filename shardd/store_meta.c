@@ -93,7 +93,7 @@ static bool number(sqlite3 *connection, const char *sql, int64_t *ret_number, bo
 static bool ask(sqlite3 *connection, const char *format, const char *first, const char *second, int64_t *ret_number,
                 bool *ret_null, struct error *error)
 {
-    char *sql = sqlite3_mprintf(format, first, second);
+    char *sql = sqlite3_mprintf(format, first, second, first); /* a format may use less */
     bool ok =
         sql ? number(connection, sql, ret_number, ret_null, error) : error_set(error, ERROR_INTERNAL, "out of memory");
     sqlite3_free(sql);
@@ -114,6 +114,12 @@ static bool describe_table(sqlite3 *connection, const struct schema_table *table
         return true;
     if (!ask(connection, "SELECT max(\"%w\") FROM main.\"%w\"", rowid, table->name, &found, &none, error))
         return false;
+    if (!none && found == INT64_MAX) {
+        state->has_last = true;
+        if (!ask(connection, "SELECT max(\"%w\") FROM main.\"%w\" WHERE \"%w\" < 9223372036854775807", rowid,
+                 table->name, &found, &none, error))
+            return false;
+    }
     if (!none)
         state->rowid_max = found;
     if (!table->autoincrement)
@@ -121,7 +127,9 @@ static bool describe_table(sqlite3 *connection, const struct schema_table *table
     if (!ask(connection, "SELECT seq FROM main.sqlite_sequence WHERE name = %Q", table->name, NULL, &found, &none,
              error))
         return false;
-    if (!none && found > state->rowid_max)
+    if (!none && found == INT64_MAX)
+        state->has_last = true;
+    else if (!none && found > state->rowid_max)
         state->rowid_max = found;
     return true;
 }

@@ -160,8 +160,8 @@ bool wire_put_hello_answer(struct buffer *message, const struct wire_hello_answe
     ok = ok && pack_array(message, answer->table_count);
     for (uint32_t i = 0; ok && i < answer->table_count; i++) {
         const struct wire_table_state *table = &answer->tables[i];
-        ok = pack_array(message, 3) && pack_uint(message, table->table) && pack_bool(message, table->has_rows) &&
-             pack_int(message, table->rowid_max);
+        ok = pack_array(message, 4) && pack_uint(message, table->table) && pack_bool(message, table->has_rows) &&
+             pack_int(message, table->rowid_max) && pack_bool(message, table->has_last);
     }
     return ok;
 }
@@ -211,8 +211,9 @@ static bool get_table_states(struct cursor *body, struct wire_hello_answer *answ
     for (uint32_t i = 0; i < answer->table_count; i++) {
         struct wire_table_state *table = &answer->tables[i];
         uint32_t items, id;
-        if (!cursor_array(body, &items) || items != 3 || !cursor_uint32(body, &id) || id >= LIMIT_TABLES_MAX ||
-            !cursor_bool(body, &table->has_rows) || !cursor_int(body, &table->rowid_max))
+        if (!cursor_array(body, &items) || items != 4 || !cursor_uint32(body, &id) || id >= LIMIT_TABLES_MAX ||
+            !cursor_bool(body, &table->has_rows) || !cursor_int(body, &table->rowid_max) ||
+            !cursor_bool(body, &table->has_last))
             return false;
         table->table = (table_id)id;
     }

@@ -85,7 +85,7 @@ bool wire_put_hello(struct buffer *message, const struct wire_hello *hello);
 bool wire_get_hello(struct cursor *body, struct wire_hello *ret_hello, struct error *error);
 
 /* answer: [protocol, fresh, cluster, epoch, last batch, [[txn, home, locks]…], [txn decided here…],
- *          [[table, has rows, max rowid]…]]
+ *          [[table, has rows, max rowid, last rowid]…]]
  * Prepared transactions are in order of preparation. Without claim on a fresh file the lists are empty. */
 struct wire_prepared {
     uint64_t txn;
@@ -96,7 +96,8 @@ struct wire_prepared {
 struct wire_table_state {
     table_id table;
     bool has_rows;
-    int64_t rowid_max; /* highest of max(rowid) and sqlite_sequence; INT64_MIN when it never had one */
+    int64_t rowid_max; /* highest below 2^63-1 of the rowids and sqlite_sequence; INT64_MIN when there is none */
+    bool has_last;     /* 2^63-1 is a rowid, or in sqlite_sequence */
 };
 struct wire_hello_answer {
     uint64_t protocol;

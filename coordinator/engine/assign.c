@@ -6,9 +6,24 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
+#define RANDOM_TRIES 100u /* as SQLite */
+
+struct assign_claim {
+    struct assign_claim *next, *before; /* of the table; free ones use `next` */
+    struct assign_claim *next_of_owner;
+    table_id table;
+    int64_t rowid;
+};
+
+/* 2^63-1 is counted by itself: nothing comes after it. */
 struct counter {
-    bool seen;
-    int64_t highest;
+    bool any, any_claimed;
+    bool has_last;           /* it is stored; with AUTOINCREMENT: or was */
+    bool stale;              /* highest_claimed may be that of a claim which is over */
+    int64_t highest;         /* stored */
+    int64_t highest_claimed; /* when any_claimed */
+    uint32_t last_claims;
+    struct assign_claim *claims;
 };
 
 struct assign {
@@ -16,9 +31,10 @@ struct assign {
     struct generate *generate;
     struct affinity_scratch *scratch;
     struct counter *counters; /* per table */
-    uint8_t **wanted;         /* per table and column: its DEFAULT is needed here; NULL when there is no such column */
-    sqlite3 *memory;          /* computes DEFAULTs */
-    struct buffer kept;       /* bytes of the defaults of the last row */
+    struct assign_claim *free_claims;
+    uint8_t **wanted;   /* per table and column: its DEFAULT is needed here; NULL when there is no such column */
+    sqlite3 *memory;    /* computes DEFAULTs */
+    struct buffer kept; /* bytes of the defaults of the last row */
 };
 
 static bool is_key_column(const struct schema *schema, const struct schema_table *table, uint16_t column)
@@ -73,12 +89,24 @@ struct assign *assign_new(const struct schema *schema, struct affinity_scratch *
     return NULL;
 }
 
+static void free_claims(struct assign_claim *claim)
+{
+    while (claim) {
+        struct assign_claim *next = claim->next;
+        free(claim);
+        claim = next;
+    }
+}
+
 void assign_free(struct assign *assign)
 {
     if (!assign)
         return;
     for (table_id t = 0; assign->wanted && t < assign->schema->table_count; t++)
         free(assign->wanted[t]);
+    for (table_id t = 0; assign->counters && t < assign->schema->table_count; t++)
+        free_claims(assign->counters[t].claims);
+    free_claims(assign->free_claims);
     free(assign->wanted);
     free(assign->counters);
     generate_free(assign->generate);
@@ -87,29 +115,141 @@ void assign_free(struct assign *assign)
     free(assign);
 }
 
-void assign_seen(struct assign *assign, table_id table, int64_t rowid)
+/* ---- integer keys ---- */
+
+void assign_stored(struct assign *assign, table_id table, int64_t rowid)
 {
     struct counter *counter = &assign->counters[table];
-    if (!counter->seen || rowid > counter->highest)
-        *counter = (struct counter){true, rowid};
+    if (rowid == INT64_MAX) {
+        counter->has_last = true;
+        return;
+    }
+    if (!counter->any || rowid > counter->highest)
+        counter->highest = rowid;
+    counter->any = true;
+}
+
+void assign_removed(struct assign *assign, table_id table, int64_t rowid)
+{
+    if (rowid == INT64_MAX && !assign->schema->tables[table].autoincrement)
+        assign->counters[table].has_last = false;
+}
+
+static void note_claim(struct counter *counter, int64_t rowid)
+{
+    if (rowid == INT64_MAX)
+        counter->last_claims++;
+    else if (!counter->any_claimed || rowid >= counter->highest_claimed) {
+        counter->any_claimed = true;
+        counter->stale = false;
+        counter->highest_claimed = rowid;
+    }
+}
+
+void assign_claim(struct assign *assign, struct assign_claims *claims, table_id table, int64_t rowid)
+{
+    struct counter *counter = &assign->counters[table];
+    struct assign_claim *claim = assign->free_claims;
+    if (claim)
+        assign->free_claims = claim->next;
+    else if (!(claim = malloc(sizeof *claim)))
+        panic("out of memory for a claim on a rowid");
+    *claim =
+        (struct assign_claim){.next = counter->claims, .next_of_owner = claims->first, .table = table, .rowid = rowid};
+    if (claim->next)
+        claim->next->before = claim;
+    counter->claims = claim;
+    claims->first = claim;
+    note_claim(counter, rowid);
+}
+
+static void end_claim(struct assign *assign, struct assign_claim *claim)
+{
+    struct counter *counter = &assign->counters[claim->table];
+    if (claim->before)
+        claim->before->next = claim->next;
+    else
+        counter->claims = claim->next;
+    if (claim->next)
+        claim->next->before = claim->before;
+    if (claim->rowid == INT64_MAX)
+        counter->last_claims--;
+    else
+        counter->stale |= claim->rowid == counter->highest_claimed;
+    claim->next = assign->free_claims;
+    assign->free_claims = claim;
+}
+
+void assign_settle(struct assign *assign, struct assign_claims *claims, bool stored)
+{
+    while (claims->first) {
+        struct assign_claim *claim = claims->first;
+        claims->first = claim->next_of_owner;
+        if (stored)
+            assign_stored(assign, claim->table, claim->rowid);
+        end_claim(assign, claim);
+    }
+}
+
+/* Looks at all claims only when the highest has ended since. */
+static void freshen(struct counter *counter)
+{
+    if (!counter->stale)
+        return;
+    counter->any_claimed = counter->stale = false;
+    for (const struct assign_claim *claim = counter->claims; claim; claim = claim->next)
+        if (claim->rowid != INT64_MAX && (!counter->any_claimed || claim->rowid > counter->highest_claimed)) {
+            counter->any_claimed = true;
+            counter->highest_claimed = claim->rowid;
+        }
+}
+
+static bool is_claimed(const struct counter *counter, int64_t rowid)
+{
+    for (const struct assign_claim *claim = counter->claims; claim; claim = claim->next)
+        if (claim->rowid == rowid)
+            return true;
+    return false;
+}
+
+/* From 1 to 2^62, as SQLite's. */
+static bool random_key(const struct counter *counter, int64_t *ret_key)
+{
+    for (unsigned i = 0; i < RANDOM_TRIES; i++) {
+        uint64_t bits;
+        sqlite3_randomness(sizeof bits, &bits);
+        *ret_key = (int64_t)(bits >> 2) + 1;
+        if (!is_claimed(counter, *ret_key))
+            return true;
+    }
+    return false;
 }
 
 static bool next_key(struct assign *assign, table_id id, int64_t *ret_key, struct error *error)
 {
     struct counter *counter = &assign->counters[id];
     const struct schema_table *table = &assign->schema->tables[id];
-    if (counter->seen && counter->highest == INT64_MAX) {
+    int64_t key = 1;
+    freshen(counter);
+    if (counter->any)
+        key = counter->highest + 1;
+    if (counter->any_claimed && (!counter->any || counter->highest_claimed > counter->highest))
+        key = counter->highest_claimed + 1;
+    if (table->autoincrement && key < 1)
+        key = 1;
+    bool last_is_taken = counter->has_last || counter->last_claims;
+    bool ok = table->autoincrement ? !counter->has_last && !(key == INT64_MAX && last_is_taken)
+                                   : !(key == INT64_MAX && last_is_taken) || random_key(counter, &key);
+    if (!ok) {
         error_set(error, ERROR_TOO_LARGE, "%s: no %s is left above %lld", table->name,
                   table->columns[table->rowid_column].name, (long long)INT64_MAX);
         return error_about(error, table->name, table->columns[table->rowid_column].name);
     }
-    int64_t key = counter->seen ? counter->highest + 1 : 1;
-    if (table->autoincrement && key < 1)
-        key = 1;
-    *counter = (struct counter){true, key};
     *ret_key = key;
     return true;
 }
+
+/* ---- DEFAULTs ---- */
 
 /* Copies text and blobs, whose bytes end with their statement. */
 static bool take_result(struct assign *assign, sqlite3_stmt *statement, struct value *ret_value)
@@ -192,8 +332,8 @@ static bool add_defaults(struct assign *assign, table_id id, struct value *value
     return true;
 }
 
-static bool add_key(struct assign *assign, table_id table, struct value *values, struct assigned *assigned,
-                    struct error *error)
+static bool add_key(struct assign *assign, table_id table, struct value *values, struct assign_claims *claims,
+                    struct assigned *assigned, struct error *error)
 {
     const struct schema_table *t = &assign->schema->tables[table];
     if (t->rowid_column == SCHEMA_NONE)
@@ -205,11 +345,11 @@ static bool add_key(struct assign *assign, table_id table, struct value *values,
         *key = value_integer(assigned->rowid);
         key->filled = true;
         assigned->has_rowid = assigned->rewritten = assigned->key_assigned = true;
-        return true;
+    } else {
+        assigned->has_rowid = affinity_as_rowid(assign->scratch, key, &assigned->rowid);
     }
-    assigned->has_rowid = affinity_as_rowid(assign->scratch, key, &assigned->rowid);
     if (assigned->has_rowid)
-        assign_seen(assign, table, assigned->rowid);
+        assign_claim(assign, claims, table, assigned->rowid);
     return true;
 }
 
@@ -233,12 +373,12 @@ bool assign_generated(struct assign *assign, table_id table, struct value *value
     return !generate_wanted(assign->generate, table) || generate_row(assign->generate, table, values, error);
 }
 
-bool assign_row(struct assign *assign, table_id table, struct value *values, struct assigned *ret_assigned,
-                struct error *error)
+bool assign_row(struct assign *assign, table_id table, struct value *values, struct assign_claims *claims,
+                struct assigned *ret_assigned, struct error *error)
 {
     *ret_assigned = (struct assigned){0};
     if ((assign->wanted[table] && !add_defaults(assign, table, values, ret_assigned, error)) ||
-        !add_key(assign, table, values, ret_assigned, error))
+        !add_key(assign, table, values, claims, ret_assigned, error))
         return false;
     if (!generate_wanted(assign->generate, table))
         return true;

@@ -33,6 +33,8 @@ void plan_release(struct plan *plan)
         buffer_release(&plan->parts[d].ops);
         free(plan->parts[d].op_of);
     }
+    assign_settle(plan->engine->assign, &plan->assigned, false);
+    assign_settle(plan->engine->assign, &plan->claims, false);
     free(plan->parts);
     free(plan->inserted);
     free(plan->updated);
@@ -218,7 +220,7 @@ bool plan_change(struct plan *plan, struct image *image, struct value *values, c
         put_update(plan, image, values, given, op);
         if (t->rowid_column != SCHEMA_NONE && given[t->rowid_column] &&
             affinity_as_rowid(plan->engine->scratch, &values[t->rowid_column], &rowid))
-            assign_seen(plan->engine->assign, image->table, rowid);
+            assign_claim(plan->engine->assign, &plan->claims, image->table, rowid);
     } else {
         unsigned flags = put_identity(plan, image);
         struct plan_part *part = part_for(plan, image->table, op);
@@ -269,7 +271,7 @@ static void insert(struct plan *plan, uint32_t i)
     struct error error;
     if (!read_row(plan, i, engine->values) || too_large(plan, i))
         return;
-    if (!assign_row(engine->assign, op->table, engine->values, &assigned, &error)) {
+    if (!assign_row(engine->assign, op->table, engine->values, &plan->claims, &assigned, &error)) {
         plan_refuse(plan, i, &error);
         return;
     }
@@ -461,6 +463,7 @@ static void want_tables(struct plan *plan)
 static void begin_round(struct plan *plan)
 {
     images_reset(&plan->images);
+    assign_settle(plan->engine->assign, &plan->claims, false);
     for (database_id d = 0; d < plan->engine->schema->database_count; d++) {
         buffer_clear(&plan->parts[d].ops);
         plan->parts[d].count = 0;
@@ -531,13 +534,20 @@ static bool rowid_of(const struct plan *plan, const struct image *image, const s
            affinity_as_rowid(plan->engine->scratch, &values[t->rowid_column], ret_rowid);
 }
 
-void plan_tell_presence(const struct plan *plan)
+void plan_tell_presence(struct plan *plan)
 {
+    struct engine *engine = plan->engine;
     int64_t rowid;
+    assign_settle(engine->assign, &plan->assigned, true);
+    assign_settle(engine->assign, &plan->claims, true);
     for (const struct image *image = plan->images.first; image; image = image->next)
-        if (image->written && image->has_base && rowid_of(plan, image, image->base, &rowid))
-            presence_remove(plan->engine->presence, image->table, rowid);
+        if (image->written && image->has_base && rowid_of(plan, image, image->base, &rowid)) {
+            presence_remove(engine->presence, image->table, rowid);
+            assign_removed(engine->assign, image->table, rowid);
+        }
     for (const struct image *image = plan->images.first; image; image = image->next)
-        if (image->written && image->exists && rowid_of(plan, image, image->now, &rowid))
-            presence_add(plan->engine->presence, image->table, rowid);
+        if (image->written && image->exists && rowid_of(plan, image, image->now, &rowid)) {
+            presence_add(engine->presence, image->table, rowid);
+            assign_stored(engine->assign, image->table, rowid);
+        }
 }

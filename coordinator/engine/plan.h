@@ -56,9 +56,11 @@ struct plan {
     struct images images;
     struct facts facts;
     struct lockset locks;
-    struct plan_part *parts; /* per database; allocated */
-    database_id keeps_on;    /* SCHEMA_NONE, or the database that takes part in any case: plan_room_to_keep */
-    uint32_t written;        /* rows, in this round */
+    struct plan_part *parts;       /* per database; allocated */
+    database_id keeps_on;          /* SCHEMA_NONE, or the database that takes part in any case: plan_room_to_keep */
+    uint32_t written;              /* rows, in this round */
+    struct assign_claims assigned; /* rowids that its inserts were completed with; */
+    struct assign_claims claims;   /* that rows get in this round */
     struct plan_lost *first_lost, *last_lost;
     bool *inserted;                /* per operation, for upserts; allocated */
     struct plan_updated *updated;  /* likewise */
@@ -80,9 +82,10 @@ enum plan_result plan_round(struct plan *plan);
  * to blame for it. */
 struct buffer *plan_room_to_keep(struct plan *plan);
 
-/* After PLAN_DONE and success: what the operations' results say (op.inserted, op.new_key), and which rowids exist. */
+/* After PLAN_DONE and success: what the operations' results say (op.inserted, op.new_key), and which rowids exist, for
+ * presence and assign. */
 void plan_tell_results(struct plan *plan);
-void plan_tell_presence(const struct plan *plan);
+void plan_tell_presence(struct plan *plan);
 
 /* ---- between the parts of the plan ---- */
 

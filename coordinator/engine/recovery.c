@@ -149,7 +149,9 @@ static void take_state(struct engine *engine, const struct peer *peer)
         if (!state->has_rows)
             presence_is_empty(engine->presence, state->table);
         if (state->rowid_max != INT64_MIN)
-            assign_seen(engine->assign, state->table, state->rowid_max);
+            assign_stored(engine->assign, state->table, state->rowid_max);
+        if (state->has_last)
+            assign_stored(engine->assign, state->table, INT64_MAX);
     }
     batcher_start(&engine->batchers[peer->database], peer->said.last_batch);
 }

@@ -61,6 +61,7 @@ static void task_end(struct task *task)
 {
     struct engine *engine = task->engine;
     locks_release(engine->locks, &task->owner);
+    assign_settle(engine->assign, &task->claims, false);
     if (task->keyed)
         keyed_ended(task->keyed);
     if (task->checker.missing || task->checker.error)
@@ -165,6 +166,7 @@ static void settled(struct batch_member *member, uint32_t op, const struct error
     histogram_add(&metrics_of(task->engine, task->table)->queue, queued, 1);
     if (task->has_rowid)
         presence_add(task->engine->presence, task->table, task->rowid);
+    assign_settle(task->engine->assign, &task->claims, true);
     answer(task, NULL);
     task_end(task);
 }
@@ -329,12 +331,12 @@ static bool rewrite(struct engine *engine, struct submission *submission, struct
            row_read(table, submission->rows.bytes + op->row_at, op->row_len, engine->values, error);
 }
 
-bool task_read_row(struct engine *engine, struct submission *submission, struct op *op, struct assigned *ret_assigned,
-                   struct error *error)
+bool task_read_row(struct engine *engine, struct submission *submission, struct op *op, struct assign_claims *claims,
+                   struct assigned *ret_assigned, struct error *error)
 {
     if (!row_read(&engine->schema->tables[op->table], submission->rows.bytes + op->row_at, op->row_len, engine->values,
                   error) ||
-        !assign_row(engine->assign, op->table, engine->values, ret_assigned, error))
+        !assign_row(engine->assign, op->table, engine->values, claims, ret_assigned, error))
         return false;
     if (!ret_assigned->rewritten)
         return true;
@@ -365,7 +367,7 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
     lock_owner_init(&task->owner, granted);
     task->owner.is_in_doubt = is_in_doubt;
     task->owner.age = ++engine->owners_begun;
-    if (!task_read_row(engine, submission, op, &assigned, &error)) {
+    if (!task_read_row(engine, submission, op, &task->claims, &assigned, &error)) {
         refuse(task, &error);
         return;
     }

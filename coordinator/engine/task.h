@@ -29,6 +29,7 @@ struct task {
     enum task_state state;
     bool has_rowid;
     int64_t rowid;
+    struct assign_claims claims; /* on it */
     uint64_t begun_ns;
     uint64_t step_ns; /* when the present step began */
 };
@@ -45,8 +46,8 @@ void task_free_all(struct engine *engine);
 
 /* Shared with transactions: reads a row into engine->values and completes it (assign.h); the submission's bytes then
  * say the same. */
-bool task_read_row(struct engine *engine, struct submission *submission, struct op *op, struct assigned *ret_assigned,
-                   struct error *error);
+bool task_read_row(struct engine *engine, struct submission *submission, struct op *op, struct assign_claims *claims,
+                   struct assigned *ret_assigned, struct error *error);
 
 /* An operation's result is known: counted in the metrics and told to the log. */
 void task_count(struct engine *engine, const struct submission *submission, const struct op *op);

@@ -564,7 +564,7 @@ static bool complete(struct transaction *t, uint32_t i, struct error *error)
             return true;
     } else if (op->kind != OP_INSERT)
         return true;
-    return task_read_row(engine, t->submission, op, &assigned, error);
+    return task_read_row(engine, t->submission, op, &t->plan.assigned, &assigned, error);
 }
 
 /* Whether an operation's own shard is away. */

@@ -340,5 +340,74 @@ class Values(Rows):
         self.assertEqual(self.row("t", 2)["a"], {"hex": ""})
 
 
+LAST = 2**63 - 1
+
+
+class AssignedKeys(server.Case):
+    def setUp(self):
+        super().setUp()
+        self.start("""CREATE TABLE t (id INTEGER PRIMARY KEY, n CHECK (n < 100));
+                      CREATE TABLE kids (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t (id));
+                      CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT, n CHECK (n < 100));""")
+
+    def start(self, schema=None):
+        self.s = self.serve(schema=schema)
+
+    def start_again(self):
+        self.assertEqual(self.s.stop(), 0)
+        self.start()
+
+    def gets(self, table, key):
+        self.assertEqual(self.done(self.s.post(path(table), {}), 201)["id"], key)
+
+    def put(self, table, key):
+        self.done(self.s.post(path(table), {"id": key}), 201)
+
+    def test_one_that_was_refused_does_not_count(self):
+        self.gets("t", 1)
+        self.gets("kids", 1)
+        for n, key in enumerate((1000, LAST - 1, LAST), 2):
+            self.refused(self.s.post(path("t"), {"id": key, "n": 100}), 422, "check")
+            self.refused(self.s.post(path("kids"), {"id": key, "t": -1}), 422, "reference_missing")
+            ops = [{"op": "insert", "table": "t", "row": {"id": key}},
+                   {"op": "insert", "table": "kids", "row": {"id": key, "t": -1}}]
+            self.refused(self.s.post("/v1/batch", {"atomic": True, "ops": ops}), 422, "reference_missing")
+            ops = [{"op": "update", "table": "t", "key": {"id": 1}, "row": {"id": key}},
+                   {"op": "delete", "table": "kids", "key": {"id": -1}}]
+            self.refused(self.s.post("/v1/batch", {"atomic": True, "ops": ops}), 404, "not_found")
+            self.gets("t", n)
+            self.gets("kids", n)
+
+    def test_the_last_one_does_not_stop_the_counting(self):
+        self.gets("t", 1)
+        self.put("t", LAST)
+        self.gets("t", 2)
+        self.refused(self.s.post(path("t"), {"id": LAST}), 409, "unique")
+        self.start_again()
+        self.gets("t", 3)
+        self.done(self.s.delete(path("t", LAST)))
+        self.gets("t", 4)
+
+    def test_behind_the_last_but_one_comes_the_last_and_then_any(self):
+        self.put("t", LAST - 1)
+        self.gets("t", LAST)
+        keys = [self.done(self.s.post(path("t"), {}), 201)["id"] for _ in range(20)]
+        self.start_again()
+        keys += [self.done(self.s.post(path("t"), {}), 201)["id"] for _ in range(20)]
+        self.assertEqual(len(set(keys)), 40)
+        self.assertTrue(all(0 < key < LAST - 1 for key in keys), keys)
+
+    def test_with_autoincrement_nothing_comes_behind_the_last_one(self):
+        self.refused(self.s.post(path("counted"), {"id": LAST, "n": 100}), 422, "check")
+        self.gets("counted", 1)
+        self.put("counted", LAST)
+        for _ in range(2):
+            self.refused(self.s.post(path("counted"), {}), 413, "too_large", table="counted", constraint="id")
+            self.done(self.s.delete(path("counted", LAST)))
+            self.refused(self.s.post(path("counted"), {}), 413, "too_large", table="counted", constraint="id")
+            self.put("counted", LAST)
+            self.start_again()
+
+
 if __name__ == "__main__":
     sheaf.main()

@@ -70,7 +70,7 @@ void fake_open(const struct schema *schema)
         panic("out of memory");
     for (table_id t = 0; t < schema->table_count; t++) {
         struct fake_says *says = &fake.shards[schema->tables[t].database].says;
-        says->tables[says->table_count++] = (struct wire_table_state){t, false, INT64_MIN};
+        says->tables[says->table_count++] = (struct wire_table_state){t, false, INT64_MIN, false};
     }
 }
 

@@ -33,6 +33,7 @@ struct world {
     struct affinity_scratch *scratch;
     struct assign *assign;
     struct value values[16];
+    struct assign_claims claims;
     struct assigned assigned;
     struct error error;
 };
@@ -70,7 +71,7 @@ static bool row(struct world *world, table_id table, struct value key)
 {
     blank(world);
     world->values[0] = key;
-    return assign_row(world->assign, table, world->values, &world->assigned, &world->error);
+    return assign_row(world->assign, table, world->values, &world->claims, &world->assigned, &world->error);
 }
 
 static void assert_gets(struct world *world, table_id table, int64_t key)
@@ -100,8 +101,8 @@ static void null_asks_for_a_key_as_well(void **state)
 static void a_key_is_above_every_one_that_was_seen(void **state)
 {
     struct world *world = *state;
-    assign_seen(world->assign, PLAIN, 41);
-    assign_seen(world->assign, PLAIN, 17);
+    assign_stored(world->assign, PLAIN, 41);
+    assign_stored(world->assign, PLAIN, 17);
     assert_gets(world, PLAIN, 42);
     assert_true(row(world, PLAIN, value_integer(100)));
     assert_false(world->assigned.rewritten);
@@ -141,27 +142,102 @@ static void behind_a_negative_maximum_it_goes_on_as_sqlite_does(void **state)
         sqlite3 *db;
         assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, sql[i], NULL, NULL, NULL), SQLITE_OK);
-        assign_seen(world->assign, tables[i], -10);
+        assign_stored(world->assign, tables[i], -10);
         assert_gets(world, tables[i], sqlite3_last_insert_rowid(db));
         sqlite3_close(db);
     }
 }
 
-static void above_the_largest_integer_there_is_none(void **state)
+static void settle(struct world *world, bool stored)
+{
+    assign_settle(world->assign, &world->claims, stored);
+    assert_null(world->claims.first);
+}
+
+static void above_the_largest_integer_there_is_none_with_autoincrement(void **state)
+{
+    struct world *world = *state;
+    assign_stored(world->assign, COUNTED, INT64_MAX - 1);
+    assert_gets(world, COUNTED, INT64_MAX);
+    for (int again = 0; again < 3; again++) {
+        assert_false(row(world, COUNTED, value_absent()));
+        assert_int_equal(world->error.code, ERROR_TOO_LARGE);
+        assert_string_equal(world->error.table, "counted");
+        assert_string_equal(world->error.constraint, "id");
+        settle(world, again == 0);
+        if (again == 1)
+            assign_removed(world->assign, COUNTED, INT64_MAX); /* sqlite_sequence knows it still */
+    }
+    assert_true(row(world, COUNTED, value_integer(5))); /* one that brings its own is no worse off */
+}
+
+static void above_the_largest_integer_one_is_taken_at_random(void **state)
+{
+    struct world *world = *state;
+    int64_t last = 0;
+    assign_stored(world->assign, PLAIN, INT64_MAX - 1);
+    assert_gets(world, PLAIN, INT64_MAX);
+    settle(world, true);
+    for (int i = 0; i < 100; i++) {
+        assert_true(row(world, PLAIN, value_absent()));
+        assert_true(world->assigned.key_assigned);
+        assert_true(world->assigned.rowid > 0 && world->assigned.rowid <= INT64_C(1) << 62);
+        assert_int_not_equal(world->assigned.rowid, last);
+        last = world->assigned.rowid;
+        settle(world, i % 2);
+    }
+    assign_removed(world->assign, PLAIN, INT64_MAX);
+    assert_gets(world, PLAIN, INT64_MAX);
+}
+
+static void what_was_refused_does_not_count(void **state)
 {
     struct world *world = *state;
     const table_id tables[] = {PLAIN, COUNTED};
-    for (int i = 0; i < 2; i++) {
-        assign_seen(world->assign, tables[i], INT64_MAX - 1);
-        assert_gets(world, tables[i], INT64_MAX);
-        for (int again = 0; again < 2; again++) {
-            assert_false(row(world, tables[i], value_absent()));
-            assert_int_equal(world->error.code, ERROR_TOO_LARGE);
-            assert_string_equal(world->error.table, i ? "counted" : "plain");
-            assert_string_equal(world->error.constraint, "id");
+    const int64_t refused[] = {1000, INT64_MAX - 1, INT64_MAX};
+    for (int i = 0; i < 2; i++)
+        for (int r = 0; r < 3; r++) {
+            assert_true(row(world, tables[i], value_integer(refused[r])));
+            settle(world, false);
+            assert_gets(world, tables[i], r + 1);
+            settle(world, true);
         }
-    }
-    assert_true(row(world, PLAIN, value_integer(5))); /* one that brings its own is no worse off */
+}
+
+static void a_key_is_above_every_claim_that_is_left(void **state)
+{
+    struct world *world = *state;
+    struct assign_claims lower = {0}, higher = {0};
+    assign_stored(world->assign, PLAIN, 10);
+    assign_claim(world->assign, &lower, PLAIN, 20);
+    assign_claim(world->assign, &higher, PLAIN, 30);
+    assign_claim(world->assign, &higher, PLAIN, INT64_MAX);
+    assign_claim(world->assign, &higher, PLAIN, 25);
+    assert_gets(world, PLAIN, 31); /* and not at random: who claims the last one may be refused */
+    settle(world, false);
+    assign_settle(world->assign, &higher, false);
+    assert_gets(world, PLAIN, 21);
+    settle(world, false);
+    assign_settle(world->assign, &lower, false);
+    assert_gets(world, PLAIN, 11);
+    assign_claim(world->assign, &lower, PLAIN, 5);
+    assert_gets(world, PLAIN, 12);
+    assign_settle(world->assign, &lower, true);
+    settle(world, true);
+    assert_gets(world, PLAIN, 13);
+}
+
+/* As it is when a row with the last rowid has been there all the time. */
+static void the_last_integer_alone_does_not_stop_the_counting(void **state)
+{
+    struct world *world = *state;
+    assert_true(row(world, PLAIN, value_integer(INT64_MAX)));
+    settle(world, true);
+    assert_gets(world, PLAIN, 1);
+    assign_stored(world->assign, COUNTED, 7);
+    assign_stored(world->assign, COUNTED, INT64_MAX);
+    assert_false(row(world, COUNTED, value_absent()));
+    assert_int_equal(world->error.code, ERROR_TOO_LARGE);
 }
 
 static void tables_without_a_rowid_key_get_none(void **state)
@@ -199,7 +275,7 @@ static void a_default_of_a_reference_column_is_filled_in(void **state)
     world->values[0] = value_integer(2);
     world->values[1] = value_null(); /* given: that is not absent */
     world->values[2] = value_text("y", 1);
-    assert_true(assign_row(world->assign, CHILD, world->values, &world->assigned, &world->error));
+    assert_true(assign_row(world->assign, CHILD, world->values, &world->claims, &world->assigned, &world->error));
     assert_false(world->assigned.rewritten);
     assert_int_equal(world->values[1].type, VALUE_NULL);
 }
@@ -233,7 +309,7 @@ static void every_form_of_a_default_is_what_sqlite_stores(void **state)
     assert_int_equal(sqlite3_prepare_v2(db, "SELECT * FROM defaults", -1, &look, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(look), SQLITE_ROW);
     blank(world);
-    if (!assign_row(world->assign, DEFAULTS, world->values, &world->assigned, &world->error))
+    if (!assign_row(world->assign, DEFAULTS, world->values, &world->claims, &world->assigned, &world->error))
         fail_msg("%s", world->error.text);
     assert_true(world->assigned.rewritten);
     for (uint16_t c = 0; c < table->column_count; c++) {
@@ -255,10 +331,10 @@ static void an_expression_is_computed_again_for_each_row(void **state)
     struct world *world = *state;
     char first[16];
     blank(world);
-    assert_true(assign_row(world->assign, DEFAULTS, world->values, &world->assigned, &world->error));
+    assert_true(assign_row(world->assign, DEFAULTS, world->values, &world->claims, &world->assigned, &world->error));
     memcpy(first, world->values[3].bytes, 16);
     blank(world);
-    assert_true(assign_row(world->assign, DEFAULTS, world->values, &world->assigned, &world->error));
+    assert_true(assign_row(world->assign, DEFAULTS, world->values, &world->claims, &world->assigned, &world->error));
     assert_memory_not_equal(first, world->values[3].bytes, 16);
 }
 
@@ -275,7 +351,7 @@ static void a_generated_column_that_refers_is_computed(void **state)
     blank(world);
     world->values[0] = value_integer(1); /* the row before is gone */
     world->values[1] = value_null();     /* which the shard refuses */
-    assert_true(assign_row(world->assign, GENERATED, world->values, &world->assigned, &world->error));
+    assert_true(assign_row(world->assign, GENERATED, world->values, &world->claims, &world->assigned, &world->error));
     assert_int_equal(world->values[2].type, VALUE_ABSENT);
 }
 
@@ -289,7 +365,11 @@ int main(void)
         TEST(a_key_is_above_every_one_that_was_seen),
         TEST(a_key_written_as_text_or_real_counts),
         TEST(behind_a_negative_maximum_it_goes_on_as_sqlite_does),
-        TEST(above_the_largest_integer_there_is_none),
+        TEST(above_the_largest_integer_there_is_none_with_autoincrement),
+        TEST(above_the_largest_integer_one_is_taken_at_random),
+        TEST(what_was_refused_does_not_count),
+        TEST(a_key_is_above_every_claim_that_is_left),
+        TEST(the_last_integer_alone_does_not_stop_the_counting),
         TEST(tables_without_a_rowid_key_get_none),
         TEST(a_default_that_is_no_key_is_left_to_the_shard),
         TEST(a_default_of_a_reference_column_is_filled_in),

@@ -267,7 +267,7 @@ static void the_reading_of_keys_that_was_broken_off_begins_anew(void **state)
 {
     static const int64_t rowids[] = {1, 2};
     struct world *world = *state;
-    *fake_says(PEOPLE)->tables = (struct wire_table_state){PEOPLE, true, 2};
+    *fake_says(PEOPLE)->tables = (struct wire_table_state){PEOPLE, true, 2, false};
     fake_keys(PEOPLE, rowids, 2);
     world_start(world);
     fake_hold(PEOPLE, WIRE_KEYS, true);

@@ -129,7 +129,7 @@ static void a_transaction_beyond_the_limit_goes_alone(void **state)
 static void a_missing_key_is_assigned_and_told(void **state)
 {
     struct world *world = *state;
-    *fake_says(THINGS)->tables = (struct wire_table_state){THINGS, true, 41};
+    *fake_says(THINGS)->tables = (struct wire_table_state){THINGS, true, 41, false};
     world_start(world);
     struct sent *sent = world_submit(world, "things(-,'a') things(50,'b') things(NULL,'c') people(-,'d')");
     assert_outcome(sent, "done done done done");
@@ -294,7 +294,7 @@ static void a_stop_does_not_wait_for_a_shard_that_has_been_away_for_long(void **
 static void a_stop_breaks_off_the_reading_of_keys(void **state)
 {
     struct world *world = *state;
-    *fake_says(PEOPLE)->tables = (struct wire_table_state){PEOPLE, true, 1};
+    *fake_says(PEOPLE)->tables = (struct wire_table_state){PEOPLE, true, 1, false};
     world_start(world);
     fake_hold(PEOPLE, WIRE_KEYS, true);
     assert_outcome(world_submit_many(world, NOTES, 1, PRESENCE_ASKED_MIN, value_integer(1)), "done …");

@@ -218,7 +218,7 @@ static const struct request requests[] = {
      true,
      SCHEMA_NONE,
      {{OP_INSERT, NOTES, NULL, "-|9|x"}, {OP_INSERT, PEOPLE, NULL, "-|Cid"}, {OP_UPDATE, THINGS, "2", "-|aa"}},
-     "done id=3; done id=10; done"},
+     "done id=2; done id=10; done"}, /* 2 was an orphan's */
     {"batch2",
      true,
      SCHEMA_NONE,

@@ -85,7 +85,7 @@ static void what_the_shards_hold_is_gone_on_with(void **state)
 {
     struct world *world = *state;
     fake_says(PEOPLE)->last_batch = 5;
-    fake_says(PEOPLE)->tables[0] = (struct wire_table_state){PEOPLE, true, 7};
+    fake_says(PEOPLE)->tables[0] = (struct wire_table_state){PEOPLE, true, 7, false};
     world_start(world);
     assert_outcome(world_submit(world, "people(-,'a') notes(1,3,NULL)"), "done done");
     struct fake_request *first = fake_next(PEOPLE), *second = fake_next(PEOPLE);

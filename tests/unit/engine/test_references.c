@@ -6,7 +6,7 @@
 
 static void people_have_rows(void)
 {
-    fake_says(PEOPLE)->tables[0] = (struct wire_table_state){PEOPLE, true, 9};
+    fake_says(PEOPLE)->tables[0] = (struct wire_table_state){PEOPLE, true, 9, false};
 }
 
 /* ---- waiting for a parent ---- */

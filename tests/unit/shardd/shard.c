@@ -473,6 +473,7 @@ const char *shard_describe(struct shard *shard)
             say(shard, "-");
         else
             say(shard, "%lld", (long long)answer.tables[i].rowid_max);
+        say(shard, "%s", answer.tables[i].has_last ? "+last" : "");
     }
     say(shard, "]");
     wire_hello_answer_release(&answer);

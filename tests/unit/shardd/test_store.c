@@ -295,6 +295,22 @@ static void the_highest_rowid_is_told_even_when_its_row_is_gone(void **state)
                             "tables=[0:1:8 1:1:- 2:0:- 3:0:- 4:0:41 5:0:-]");
 }
 
+static void the_last_rowid_is_told_by_itself(void **state)
+{
+    struct shard *s = *state;
+    shard_start(s, 1);
+    shard_insert(s, COUNTED, "9223372036854775807|1");
+    shard_insert(s, PEOPLE, "9223372036854775807|'Ann|NULL|-");
+    shard_insert(s, PEOPLE, "8|'Bob|NULL|-");
+    says(shard_write(s, 1), "applied");
+    says(shard_describe(s), "fresh=0 epoch=1 last=1 prepared=[] decided=[] "
+                            "tables=[0:1:8+last 1:0:- 2:0:- 3:0:- 4:1:-+last 5:0:-]");
+    shard_sql(s, "DELETE FROM counted");
+    shard_sql(s, "DELETE FROM people");
+    says(shard_describe(s), "fresh=0 epoch=1 last=1 prepared=[] decided=[] "
+                            "tables=[0:0:- 1:0:- 2:0:- 3:0:- 4:0:-+last 5:0:-]");
+}
+
 static void what_is_left_of_a_full_disk_is_an_error_with_no_effect(void **state)
 {
     struct shard *s = *state;
@@ -335,6 +351,7 @@ int main(void)
         TEST(a_file_of_another_database_or_with_damaged_tables_is_refused),
         TEST(a_directory_that_is_not_there_is_an_error),
         TEST(the_highest_rowid_is_told_even_when_its_row_is_gone),
+        TEST(the_last_rowid_is_told_by_itself),
         TEST(what_is_left_of_a_full_disk_is_an_error_with_no_effect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

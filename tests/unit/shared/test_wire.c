@@ -99,7 +99,7 @@ static bool put_hello_answer(struct buffer *out)
     struct wire_prepared prepared[] = {{.txn = 9, .home = "home", .locks = (const uint8_t *)"lock", .locks_len = 4},
                                        {.txn = UINT64_MAX, .home = "", .locks = NULL, .locks_len = 0}};
     uint64_t decided[] = {4, 1u << 30};
-    struct wire_table_state tables[] = {{.table = 0, .has_rows = true, .rowid_max = INT64_MAX},
+    struct wire_table_state tables[] = {{.table = 0, .has_rows = true, .rowid_max = INT64_MAX - 1, .has_last = true},
                                         {.table = 999, .has_rows = false, .rowid_max = INT64_MIN}};
     const struct wire_hello_answer answer = {.protocol = 1,
                                              .fresh = false,
