@@ -97,6 +97,11 @@ void engine_answered(struct engine *engine, struct submission *submission);
 /* One that is not atomic: an operation of it has its locks, or ends without. Once for each, before it is answered. */
 void engine_locked(struct engine *engine, struct submission *submission);
 
+/* Whether an owner of locks, which waits for some since `since_ns`, does so for too long (lock_ms): neither it nor its
+ * submission (may be NULL), nor any that it waits for, has gone on. */
+bool engine_waits_too_long(const struct engine *engine, const struct lock_owner *owner,
+                           const struct submission *submission, uint64_t since_ns);
+
 /* The one-line fate of an operation, at debug level. */
 void engine_say_op(struct engine *engine, const struct op *op);
 

@@ -58,6 +58,14 @@ void engine_say_op(struct engine *engine, const struct op *op)
     engine_say(engine, LOG_LEVEL_DEBUG, table->database, line.text);
 }
 
+bool engine_waits_too_long(const struct engine *engine, const struct lock_owner *owner,
+                           const struct submission *submission, uint64_t since_ns)
+{
+    uint64_t waits = (uint64_t)engine->limits.lock_ms * 1000000u;
+    return engine->now_ns - since_ns > waits && !(submission && engine->now_ns - submission->moved_ns <= waits) &&
+           engine->now_ns - locks_moved_ns(engine->locks, owner) > waits;
+}
+
 /* `slot` of the first operation counts those without outcome. */
 void engine_answered(struct engine *engine, struct submission *submission)
 {
@@ -189,6 +197,7 @@ static void take_submissions(struct engine *engine, struct submission *list)
         list = list->next;
         submission->engine = NULL;
         submission->begun = submission->without_locks = 0;
+        submission->moved_ns = engine->now_ns;
         submission->plans = submission->set_aside = false;
         if (submission->count == 0)
             submission->finished(submission);

@@ -118,7 +118,8 @@ struct submission {
     uint32_t begun;          /* how many ops have been begun, */
     uint32_t without_locks;  /* and of those, how many do not have their locks yet; */
     bool plans;              /* one of these finds out first which it needs, */
-    bool set_aside;          /* and the others wait for it */
+    bool set_aside;          /* and the others wait for it; */
+    uint64_t moved_ns;       /* when one of them got its locks, or an answer of its shard, last */
 };
 
 /* Allocates a submission with room for `ops` operations (count 0). NULL: out of memory. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define TABLE_START 1024u
+#define HOLDERS_ASKED 64u
 #define FEW_WANTS 12u /* up to here merging by looking at each is faster than sorting */
 
 /* One key that somebody holds or waits for. */
@@ -538,22 +539,52 @@ struct lock_owner *locks_next_granted(struct locks *locks)
     return owner;
 }
 
-static bool is_held_in_doubt(const struct locks *locks, const struct lock *lock)
+/* ---- who is waited for ---- */
+
+/* The walk over those that are waited for. It ends: nobody waits in a circle. */
+struct walk {
+    const struct locks *locks;
+    unsigned left; /* of HOLDERS_ASKED */
+    uint64_t moved_ns;
+    bool shard;
+};
+
+static void walk(struct walk *around, const struct lock_owner *owner);
+
+static void ask_holders(struct walk *around, const struct lock *lock)
 {
-    for (uint32_t at = lock->first_holder; at != LOCKS_NONE; at = claim_at(locks, at)->next) {
-        const struct lock_owner *holder = claim_at(locks, at)->owner;
-        if (holder->is_in_doubt && holder->is_in_doubt(holder))
-            return true;
+    for (uint32_t at = lock->first_holder; at != LOCKS_NONE && around->left; at = claim_at(around->locks, at)->next) {
+        const struct lock_owner *holder = claim_at(around->locks, at)->owner;
+        around->left--;
+        uint64_t moved_ns = holder->moved_ns ? holder->moved_ns(holder) : 0;
+        if (moved_ns > around->moved_ns)
+            around->moved_ns = moved_ns;
+        around->shard |= holder->waits_for_shard && holder->waits_for_shard(holder);
+        walk(around, holder);
     }
-    return false;
 }
 
-bool locks_is_behind_doubt(const struct locks *locks, const struct lock_owner *owner)
+static void walk(struct walk *around, const struct lock_owner *owner)
 {
-    for (uint32_t at = owner->first_claim; at != LOCKS_NONE; at = claim_at(locks, at)->next_of_owner)
-        if (!claim_at(locks, at)->granted && is_held_in_doubt(locks, lock_at(locks, claim_at(locks, at)->lock)))
-            return true;
-    return false;
+    if (owner->waiting == 0)
+        return;
+    for (uint32_t at = owner->first_claim; at != LOCKS_NONE; at = claim_at(around->locks, at)->next_of_owner)
+        if (!claim_at(around->locks, at)->granted)
+            ask_holders(around, lock_at(around->locks, claim_at(around->locks, at)->lock));
+}
+
+uint64_t locks_moved_ns(const struct locks *locks, const struct lock_owner *owner)
+{
+    struct walk all = {.locks = locks, .left = HOLDERS_ASKED};
+    walk(&all, owner);
+    return all.moved_ns;
+}
+
+bool locks_is_behind_shard(const struct locks *locks, const struct lock_owner *owner)
+{
+    struct walk all = {.locks = locks, .left = HOLDERS_ASKED};
+    walk(&all, owner);
+    return all.shard;
 }
 
 void locks_error(struct error *error)

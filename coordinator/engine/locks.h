@@ -30,8 +30,10 @@
 /* Embedded in what waits. Initialise with lock_owner_init. */
 struct lock_owner {
     void (*granted)(struct lock_owner *owner); /* it has all it wanted, or was wounded: look at `wounded` */
-    /* Whether its outcome hangs on a shard that is away or silent. NULL: never. */
-    bool (*is_in_doubt)(const struct lock_owner *owner);
+    /* Whether it has its locks and waits for a shard. NULL: never. */
+    bool (*waits_for_shard)(const struct lock_owner *owner);
+    /* When it, or what it is a part of, went on last, by the engine's clock. NULL: 0. */
+    uint64_t (*moved_ns)(const struct lock_owner *owner);
     struct lock_owner *next_granted;
     uint64_t age; /* smaller: older */
     uint32_t first_claim;
@@ -79,8 +81,12 @@ void locks_release(struct locks *locks, struct lock_owner *owner);
 /* The next owner that has got all it wanted, or was wounded; NULL when there is none. */
 struct lock_owner *locks_next_granted(struct locks *locks);
 
-/* Whether some key that the owner waits for is held by one that is in doubt. */
-bool locks_is_behind_doubt(const struct locks *locks, const struct lock_owner *owner);
+/* When one of those that the owner waits for went on last, and of those that these wait for (of many only the first are
+ * asked). Who waits behind others that go on does not wait too long. */
+uint64_t locks_moved_ns(const struct locks *locks, const struct lock_owner *owner);
+
+/* Whether one of these waits for a shard. */
+bool locks_is_behind_shard(const struct locks *locks, const struct lock_owner *owner);
 
 /* What is said to one that has waited too long: ERROR_UNAVAILABLE. */
 void locks_error(struct error *error);

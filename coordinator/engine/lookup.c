@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000u
-
 struct lookup {
     struct lock_owner owner; /* first: a lock_owner is its lookup */
     struct ask ask;
@@ -17,6 +15,7 @@ struct lookup {
     struct op *op;
     struct lookup *next, *before;
     uint64_t begun_ns;
+    uint64_t asked_ns;
     bool asked;
 };
 
@@ -97,8 +96,19 @@ static void granted(struct lock_owner *owner)
 {
     struct lookup *lookup = (struct lookup *)(void *)owner;
     lookup->asked = true;
+    lookup->asked_ns = lookup->submission->moved_ns = lookup->engine->now_ns;
     engine_locked(lookup->engine, lookup->submission);
     peer_ask(peer_of(lookup), &lookup->ask);
+}
+
+static bool waits_for_shard(const struct lock_owner *owner)
+{
+    return ((const struct lookup *)(const void *)owner)->asked;
+}
+
+static uint64_t moved_ns(const struct lock_owner *owner)
+{
+    return ((const struct lookup *)(const void *)owner)->asked_ns;
 }
 
 /* The key's values, and the question about them. False: no row can have this key. */
@@ -140,6 +150,8 @@ void lookup_begin(struct engine *engine, struct submission *submission, struct o
                               .next = engine->lookups,
                               .begun_ns = engine->now_ns};
     lock_owner_init(&lookup->owner, granted);
+    lookup->owner.waits_for_shard = waits_for_shard;
+    lookup->owner.moved_ns = moved_ns;
     lookup->owner.age = ++engine->owners_begun;
     if (lookup->next)
         lookup->next->before = lookup;
@@ -159,7 +171,6 @@ void lookup_begin(struct engine *engine, struct submission *submission, struct o
 
 void lookup_tick(struct engine *engine)
 {
-    uint64_t waits = (uint64_t)engine->limits.lock_ms * NS_PER_MS;
     struct error error;
     for (struct lookup *lookup = engine->lookups, *next; lookup; lookup = next) {
         next = lookup->next;
@@ -167,7 +178,7 @@ void lookup_tick(struct engine *engine)
             continue;
         if (peer_is_away(peer_of(lookup)))
             peer_error(peer_of(lookup), &error);
-        else if (engine->now_ns - lookup->begun_ns > waits)
+        else if (engine_waits_too_long(engine, &lookup->owner, lookup->submission, lookup->begun_ns))
             locks_error(&error);
         else
             continue;

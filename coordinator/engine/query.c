@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000u
-
 struct question {
     struct lock_owner owner; /* first: a lock_owner is its question */
     struct ask ask;
@@ -14,6 +12,7 @@ struct question {
     struct query *query;
     struct question *next, *before;
     uint64_t begun_ns;
+    uint64_t asked_ns;
     bool asked;
 };
 
@@ -70,7 +69,18 @@ static void granted(struct lock_owner *owner)
 {
     struct question *question = (struct question *)(void *)owner;
     question->asked = true;
+    question->asked_ns = question->engine->now_ns;
     peer_ask(peer_of(question), &question->ask);
+}
+
+static bool waits_for_shard(const struct lock_owner *owner)
+{
+    return ((const struct question *)(const void *)owner)->asked;
+}
+
+static uint64_t moved_ns(const struct lock_owner *owner)
+{
+    return ((const struct question *)(const void *)owner)->asked_ns;
 }
 
 void query_begin(struct engine *engine, struct query *query)
@@ -92,6 +102,8 @@ void query_begin(struct engine *engine, struct query *query)
                                   .next = engine->questions,
                                   .begun_ns = engine->now_ns};
     lock_owner_init(&question->owner, granted);
+    question->owner.waits_for_shard = waits_for_shard;
+    question->owner.moved_ns = moved_ns;
     question->owner.age = ++engine->owners_begun;
     if (question->next)
         question->next->before = question;
@@ -115,7 +127,6 @@ void query_begin(struct engine *engine, struct query *query)
 
 void query_tick(struct engine *engine)
 {
-    uint64_t waits = (uint64_t)engine->limits.lock_ms * NS_PER_MS;
     struct error error;
     for (struct question *question = engine->questions, *next; question; question = next) {
         next = question->next;
@@ -123,7 +134,7 @@ void query_tick(struct engine *engine)
             continue;
         if (peer_is_away(peer_of(question)))
             peer_error(peer_of(question), &error);
-        else if (engine->now_ns - question->begun_ns > waits)
+        else if (engine_waits_too_long(engine, &question->owner, NULL, question->begun_ns))
             error_set(&error, ERROR_UNAVAILABLE, "a transaction on this table has no outcome yet");
         else
             continue;

@@ -157,6 +157,8 @@ static void settled(struct batch_member *member, uint32_t op, const struct error
     struct task *task = task_of_member(member);
     uint64_t queued = 0;
     (void)op;
+    if (task->submission)
+        task->submission->moved_ns = task->engine->now_ns;
     if (error) {
         refuse(task, error);
         return;
@@ -296,6 +298,8 @@ static void granted(struct lock_owner *owner)
     struct task *task = task_of_owner(owner);
     const struct op *op = task->op;
     struct error error;
+    if (task->submission)
+        task->submission->moved_ns = task->engine->now_ns;
     if (!task->submission)
         task_end(task);
     else if (!row_read(&task->engine->schema->tables[task->table], task->submission->rows.bytes + op->row_at,
@@ -305,11 +309,16 @@ static void granted(struct lock_owner *owner)
         check_row(task);
 }
 
-/* Its row may have been written, and nobody can say so at the moment. */
-static bool is_in_doubt(const struct lock_owner *owner)
+static bool waits_for_shard(const struct lock_owner *owner)
 {
     const struct task *task = (const struct task *)(const void *)owner;
-    return task->state == TASK_WRITING && (!task->submission || peer_of(task)->state != PEER_READY);
+    return task->state != TASK_LOCKING;
+}
+
+static uint64_t moved_ns(const struct lock_owner *owner)
+{
+    const struct task *task = (const struct task *)(const void *)owner;
+    return task->submission && task->submission->moved_ns > task->step_ns ? task->submission->moved_ns : task->step_ns;
 }
 
 /* ---- beginning ---- */
@@ -365,7 +374,8 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
                           .begun_ns = engine->now_ns,
                           .step_ns = engine->now_ns};
     lock_owner_init(&task->owner, granted);
-    task->owner.is_in_doubt = is_in_doubt;
+    task->owner.waits_for_shard = waits_for_shard;
+    task->owner.moved_ns = moved_ns;
     task->owner.age = ++engine->owners_begun;
     if (!task_read_row(engine, submission, op, &task->claims, &assigned, &error)) {
         refuse(task, &error);
@@ -388,7 +398,7 @@ void task_begin(struct engine *engine, struct submission *submission, struct op 
 
 void task_tick(struct engine *engine)
 {
-    uint64_t waits = (uint64_t)engine->limits.lock_ms * NS_PER_MS;
+    uint64_t waits = (uint64_t)engine->limits.lock_ms * NS_PER_MS; /* nothing to look for among the younger */
     bool away = peer_any_is_away(engine);
     struct error error;
     for (struct task *task = engine->first_task, *next; task && (away || engine->now_ns - task->begun_ns > waits);
@@ -398,7 +408,7 @@ void task_tick(struct engine *engine)
             continue;
         if (peer_is_away(peer_of(task)))
             peer_error(peer_of(task), &error);
-        else if (engine->now_ns - task->begun_ns > waits)
+        else if (engine_waits_too_long(engine, &task->owner, task->submission, task->begun_ns))
             locks_error(&error);
         else
             continue;

@@ -39,6 +39,7 @@ struct transaction {
     enum transaction_state state;
     uint64_t id;
     uint64_t waits_since_ns; /* for locks, in LOCKING and LOCKING_MORE */
+    uint64_t moved_ns;       /* when it went on last */
     uint64_t step_ns;        /* when the present step began */
     bool commit;             /* in RESOLVING; in PREPARING: no reason is known to abort */
     bool forgetting;
@@ -102,6 +103,13 @@ void transaction_free_all(struct engine *engine)
         free(t);
     }
     engine->transactions = NULL;
+}
+
+static void moved(struct transaction *t)
+{
+    t->moved_ns = t->engine->now_ns;
+    if (t->submission)
+        t->submission->moved_ns = t->moved_ns;
 }
 
 /* It has all its locks, or will not have them. */
@@ -310,6 +318,8 @@ static void group_settled(struct part *part, uint32_t op, const struct error *er
 static void settled(struct batch_member *member, uint32_t op, const struct error *error)
 {
     struct part *part = part_of(member);
+    if (!error)
+        moved(part->transaction);
     switch (part->transaction->state) {
     case GROUPED:
         group_settled(part, op, error);
@@ -477,6 +487,7 @@ static void go_on(struct transaction *t);
 static void locked(struct transaction *t)
 {
     lockset_held(&t->plan.locks);
+    moved(t);
     if (t->plan.facts.wanted == 0) {
         go_on(t);
         return;
@@ -488,6 +499,7 @@ static void locked(struct transaction *t)
 static void go_on(struct transaction *t)
 {
     struct error error;
+    moved(t);
     switch (plan_round(&t->plan)) {
     case PLAN_DONE:
         planned(t);
@@ -578,18 +590,16 @@ static bool is_away(const struct transaction *t, uint32_t i, struct error *error
     return true;
 }
 
-/* Decided or to be decided, and nobody can say at the moment how it ends. */
-static bool is_in_doubt(const struct lock_owner *owner)
+static bool waits_for_shard(const struct lock_owner *owner)
 {
     const struct transaction *t = (const struct transaction *)(const void *)owner;
-    if (t->state < GROUPED)
-        return false;
-    if (!t->submission)
-        return true;
-    for (uint16_t i = 0; i < t->part_count; i++)
-        if (t->parts[i].state == PART_SENT && peer_of(&t->parts[i])->state != PEER_READY)
-            return true;
-    return false;
+    return t->state != LOCKING && t->state != LOCKING_MORE;
+}
+
+static uint64_t moved_ns(const struct lock_owner *owner)
+{
+    const struct transaction *t = (const struct transaction *)(const void *)owner;
+    return t->submission && t->submission->moved_ns > t->moved_ns ? t->submission->moved_ns : t->moved_ns;
 }
 
 static bool is_nothing_wanted(const struct transaction *t)
@@ -605,12 +615,13 @@ void transaction_begin(struct engine *engine, struct submission *submission, uin
         panic("out of memory for a transaction");
     t->engine = engine;
     t->submission = submission;
-    t->step_ns = engine->now_ns;
+    t->step_ns = t->moved_ns = engine->now_ns;
     t->keyed = submission->engine;
     if (t->keyed)
         t->plan.keeps_on = keyed_database(t->keyed, submission, first);
     lock_owner_init(&t->owner, granted);
-    t->owner.is_in_doubt = is_in_doubt;
+    t->owner.waits_for_shard = waits_for_shard;
+    t->owner.moved_ns = moved_ns;
     t->owner.age = ++engine->owners_begun;
     t->next = engine->transactions;
     if (t->next)
@@ -641,10 +652,10 @@ static void tick_locking(struct transaction *t)
             refuse(t, i, &error);
             return;
         }
-    if (t->engine->now_ns - t->waits_since_ns <= (uint64_t)t->engine->limits.lock_ms * NS_PER_MS)
+    if (!engine_waits_too_long(t->engine, &t->owner, t->submission, t->waits_since_ns))
         return;
     locks_error(&error);
-    if (t->submission->atomic && !locks_is_behind_doubt(t->engine->locks, &t->owner))
+    if (t->submission->atomic && !locks_is_behind_shard(t->engine->locks, &t->owner))
         error_set(&error, ERROR_CONFLICT,
                   "an operation under way has had a key that this transaction needs for too long");
     refuse(t, 0, &error);

@@ -24,9 +24,9 @@ PARENTS, CHILDREN, OTHERS = map(server.path, ("parents", "children", "others"))
 
 
 class Supervision(server.Case):
-    def serve(self, **limits):
+    def serve(self, schema=SCHEMA, **limits):
         lines = "".join(f"{name} = {value}\n" for name, value in ({"lock_file_ms": 0} | limits).items())
-        self.s = super().serve(schema=SCHEMA, config=f"[limits]\n{lines}")
+        self.s = super().serve(schema=schema, config=f"[limits]\n{lines}")
 
     def refused_at_once(self, database, method, target, body=None):
         """The answer's body."""
@@ -124,6 +124,36 @@ class Supervision(server.Case):
         self.done(self.s.post(PARENTS, {"id": 2}), 201)
         self.assertNotEqual(self.s.shards()["parents"], before)
         self.assertEqual([row[0] for row in sheaf.rows(self.data, "parents")], [1, 2])
+
+    def test_a_shard_that_hangs_is_no_conflict(self):
+        """A row waits for its shard; a batch that needs the row's key is refused since nobody knows what became of it."""
+        self.serve(lock_ms=300, mute_ms=60000)
+        ops = [{"op": "insert", "table": "others", "row": {"id": 1}}, {"op": "insert", "table": "parents", "row": {"id": 2}}]
+        shard = self.s.shards()["parents"]
+        os.kill(shard, signal.SIGSTOP)
+        try:
+            other = self.s.client()
+            other.send("POST", PARENTS, {"id": 2})
+            for _ in range(2):
+                self.done(self.s.get("/healthz"))  # so that the row is on its way
+            self.refused(self.s.post("/v1/batch", {"atomic": True, "ops": ops}), 503, "unavailable")
+        finally:
+            os.kill(shard, signal.SIGCONT)
+        self.done(other.receive(), 201)
+        other.close()
+
+    def test_nothing_is_waited_for_too_long_that_goes_on(self):
+        """Rows of one request that name each other, and one of another request that names the last of them."""
+        rows = [{"id": n, "up": n - 1 if n else None} for n in range(1000)]
+        self.serve(schema="CREATE TABLE t (id INTEGER PRIMARY KEY, up REFERENCES t);", lock_ms=1000)
+        other = self.s.client()
+        other.send("POST", server.path("t"), rows)
+        for _ in range(2):
+            self.done(self.s.get("/healthz"))
+        self.done(self.s.post(server.path("t"), {"id": 1000, "up": 999}), 201)
+        body = self.done(other.receive())
+        self.assertEqual((body["accepted"], body["refused"]), (1000, 0))
+        other.close()
 
     def test_a_stop_does_not_wait_for_ever_and_the_next_start_goes_on(self):
         """A row is sent to a shard that hangs and then does not come back: its user hears that nobody knows."""

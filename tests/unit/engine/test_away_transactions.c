@@ -199,13 +199,13 @@ static void who_waits_too_long_for_a_lock_is_refused(void **state)
     assert_says(sent_text(row), "an earlier operation with a key that this one needs has no outcome yet");
     assert_outcome(read, "unavailable");
     assert_outcome(deletion, "unavailable"); /* a single operation is never in conflict */
-    assert_outcome(whole, "conflict -");     /* with one that is alive */
+    assert_outcome(whole, "unavailable -");  /* a shard is silent: that is no conflict with anybody */
     assert_false(sent_is_answered(holder));
     fake_answer(write);
     assert_outcome(holder, "done");
 }
 
-/* It is no conflict with anybody: it is not known how the other one ended. */
+/* Likewise: it is not known how the other one ended. */
 static void who_waits_for_one_in_doubt_is_refused_as_unavailable(void **state)
 {
     struct world *world = *state;

@@ -349,6 +349,52 @@ static void chance_finds_no_circle_and_nothing_held_twice(void **state)
     assert_int_equal(locks_count(*state), 0);
 }
 
+/* Who is waited for, and since when it stands still. */
+struct walker {
+    struct lock_owner owner; /* first */
+    uint64_t moved_ns;
+    bool asked;
+};
+
+static uint64_t moved_of(const struct lock_owner *owner)
+{
+    return ((const struct walker *)(const void *)owner)->moved_ns;
+}
+
+static bool is_asked(const struct lock_owner *owner)
+{
+    return ((const struct walker *)(const void *)owner)->asked;
+}
+
+static void who_waits_in_line_is_told_when_the_line_moved_last(void **state)
+{
+    struct locks *locks = *state;
+    static struct walker walkers[200];
+    enum { COUNT = sizeof walkers / sizeof *walkers };
+    for (unsigned i = 0; i < COUNT; i++) { /* each holds its own key, and waits for that of the one before */
+        const uint64_t keys[] = {100 + i, 99 + i};
+        begin(&walkers[i].owner, i + 1, false);
+        walkers[i].owner.moved_ns = moved_of;
+        walkers[i].owner.waits_for_shard = is_asked;
+        walkers[i].moved_ns = 1000 - i;
+        assert_int_equal(take(locks, &walkers[i].owner, keys, i ? 2 : 1), i == 0);
+    }
+    assert_int_equal(locks_moved_ns(locks, &walkers[0].owner), 0); /* it waits for nobody */
+    assert_int_equal(locks_moved_ns(locks, &walkers[1].owner), 1000);
+    assert_int_equal(locks_moved_ns(locks, &walkers[3].owner), 1000);
+    assert_false(locks_is_behind_shard(locks, &walkers[3].owner));
+    walkers[0].asked = true;
+    assert_true(locks_is_behind_shard(locks, &walkers[3].owner));
+    assert_false(locks_is_behind_shard(locks, &walkers[0].owner));
+    walkers[1].moved_ns = 5000;
+    assert_int_equal(locks_moved_ns(locks, &walkers[3].owner), 5000);
+    assert_int_equal(locks_moved_ns(locks, &walkers[1].owner), 1000);
+    walkers[1].moved_ns = 0;
+    assert_true(locks_moved_ns(locks, &walkers[COUNT - 1].owner) < 900); /* too far to see the first */
+    for (unsigned i = 0; i < COUNT; i++)
+        locks_release(locks, &walkers[i].owner);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -363,6 +409,7 @@ int main(void)
         TEST(one_that_has_settled_is_not_wounded),
         TEST(what_is_shared_can_be_made_exclusive),
         TEST(who_is_granted_all_in_the_call_is_not_told_as_well),
+        TEST(who_waits_in_line_is_told_when_the_line_moved_last),
         TEST(chance_finds_no_circle_and_nothing_held_twice),
     };
     return cmocka_run_group_tests_name("locks_more", tests, NULL, NULL);
