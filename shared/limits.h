@@ -54,7 +54,7 @@
     X(stop_ms, 10000, 100, 600000, "ms", "a stop's wait for what is under way, and then for the shards to end")       \
     X(body_bytes, 16777216, 1024, 1073741824, "bytes", "body of an HTTP request; beyond it too_large")                \
     X(bodies_bytes, 134217728, 1024, 17179869184, "bytes", "bodies of all requests at once; beyond it busy")          \
-    X(waiting_ops, 200000, 1, 10000000, "operations", "of all requests that wait for their outcome; beyond it busy")  \
+    X(waiting_ops, 200000, 1, 10000000, "operations", "of all that wait; beyond it busy; one request alone may go")   \
     X(connections, 1000, 1, 100000, "connections", "open at once; a new one then ends the one idle longest")          \
     X(header_ms, 10000, 10, 3600000, "ms", "from a connection's beginning to the end of its first request's headers") \
     X(idle_ms, 60000, 10, 3600000, "ms", "from an answer to the end of the next request's headers")                   \
