@@ -137,7 +137,8 @@ bool checking_run(const struct checking_options *options, struct checking *ret_c
     for (reference_id r = 0; ok && r < checking.schema->reference_count; r++)
         ok =
             parents_check(run.all, checking.schema, run.rowkeys, r, &checking.findings, &checking.references[r], error);
-    ok = ok && leftovers_report(run.all, checking.schema, &checking.findings, error) && look_back(&run, error);
+    bool held = ok && options->is_held && options->is_held(options->context);
+    ok = ok && leftovers_report(run.all, checking.schema, held, &checking.findings, error) && look_back(&run, error);
     release(&run);
     checking.time_ns = clock_monotonic_ns() - began_ns;
     if (!ok) {

@@ -17,6 +17,8 @@ struct checking_options {
     struct origin_note note;
     /* Whether the configuration names an address for this database: its file may be on another host. May be NULL. */
     bool (*has_address)(void *context, const char *database);
+    /* Whether a coordinator has the directory at this moment, whose transactions are under way. May be NULL. */
+    bool (*is_held)(void *context);
     void *context;
 };
 

@@ -22,7 +22,8 @@ static const char about[] = "Verifies every database of a data directory and rep
                             "that every reference has its parent, over all files, and that no transaction was\n"
                             "left over. The files are opened to be read only; no server is needed, and copies\n"
                             "of the bare files do as well as the directory itself. Beside a running system\n"
-                            "each file is read as it is at one moment.\n"
+                            "each file is read as it is at one moment, what is wrong by then is looked at\n"
+                            "again, and the transactions that are under way are not left over.\n"
                             "\nExit status: 0 nothing found; 1 something found; 2 usage, configuration, or a\n"
                             "schema that cannot be used; 3 a file or the directory cannot be read; 4\n"
                             "internal.\n";
@@ -157,7 +158,14 @@ static bool report(const struct checking *checking, struct error *error)
 
 static bool has_address(void *context, const char *database)
 {
-    return config_address(context, database) != NULL;
+    const struct session *session = context;
+    return config_address(&session->config, database) != NULL;
+}
+
+static bool is_held(void *context)
+{
+    const struct session *session = context;
+    return datadir_is_held(session->datadir);
 }
 
 static int check(struct session *session)
@@ -168,7 +176,8 @@ static int check(struct session *session)
                                                       .schema = stored->schema,
                                                       .placement = stored->placement},
                                              .has_address = has_address,
-                                             .context = &session->config};
+                                             .is_held = is_held,
+                                             .context = session};
     struct checking checking;
     struct error error;
     if (!checking_run(&options, &checking, &error)) {

@@ -106,6 +106,13 @@ static bool is_gone(int fd)
     return fstat(fd, &status) == 0 && status.st_nlink == 0;
 }
 
+/* A flock can be asked about only by taking it, and who starts at that moment would be refused. This lock is the open
+ * file's, like a flock, and not the process's. */
+static struct flock whole_file(void)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
 static bool lock(struct datadir *datadir, struct error *error)
 {
     char pid[32];
@@ -122,6 +129,10 @@ static bool lock(struct datadir *datadir, struct error *error)
         if (gone)
             close(datadir->lock_fd);
     }
+    struct flock whole = whole_file();
+    /* where there are no such locks, a check takes what is under way for left over, and nothing else is lost */
+    if (fcntl(datadir->lock_fd, F_OFD_SETLK, &whole) < 0 && errno != EINVAL)
+        return failed(error, datadir->path, LOCK_NAME, "cannot be locked");
     int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
     if (ftruncate(datadir->lock_fd, 0) < 0 || pwrite(datadir->lock_fd, pid, (size_t)len, 0) != len)
         return failed(error, datadir->path, LOCK_NAME, "cannot be written");
@@ -156,6 +167,16 @@ struct datadir *datadir_look(const char *path, struct error *error)
         return datadir;
     datadir_close(datadir);
     return NULL;
+}
+
+bool datadir_is_held(const struct datadir *datadir)
+{
+    struct flock whole = whole_file();
+    int fd = openat(datadir->fd, LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return held;
 }
 
 void datadir_close(struct datadir *datadir)

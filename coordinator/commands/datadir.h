@@ -2,8 +2,9 @@
 /* datadir.h - the data directory: made, locked, and the note in it that says whose it is.
  *
  * DIR               0700, made when it is missing (its parent must be there)
- * DIR/sheaf.lock    flock for as long as a coordinator uses the directory; holds its pid as text
- * DIR/sheaf.cluster the cluster's id, and after the first start that succeeded the schema and the placement
+ * DIR/sheaf.lock    flock for as long as a coordinator uses the directory, and a record lock on all of it, for those
+ * who only ask (datadir_is_held); holds its pid as text DIR/sheaf.cluster the cluster's id, and after the first start
+ * that succeeded the schema and the placement
  *
  * The id is noted before the shards first hear it and the schema only after they all took it: a first start that is
  * killed in between leaves an id that the next start goes on with, and no claim to a schema.
@@ -22,6 +23,9 @@ struct datadir;
 struct datadir *datadir_open(const char *path, struct error *error);
 /* For reading the note only: makes nothing and locks nothing, whoever has the directory. */
 struct datadir *datadir_look(const char *path, struct error *error);
+/* Whether another coordinator has the directory; that is asked without standing in its way, or in that of one that is
+ * just starting. */
+bool datadir_is_held(const struct datadir *datadir);
 /* Unlocks. The directory and the lock file stay. NULL is fine. */
 void datadir_close(struct datadir *datadir);
 /* The same for a command that came to nothing: what datadir_open has made goes, the directory if nothing else is in it.

@@ -140,6 +140,28 @@ static void a_second_user_is_told_the_first_ones_pid(void **state)
     datadir_close(opened());
 }
 
+static void who_only_asks_stands_in_nobodys_way(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    datadir_close(opened());
+    struct datadir *asks = datadir_look(data, &error);
+    assert_non_null(asks);
+    assert_false(datadir_is_held(asks));
+    struct datadir *datadir = opened();
+    assert_true(datadir_is_held(asks));
+    assert_true(datadir_is_held(asks));
+    datadir_close(datadir);
+    assert_false(datadir_is_held(asks));
+    datadir_undo(opened());
+    char path[192];
+    snprintf(path, sizeof path, "%s/sheaf.lock", data);
+    assert_int_equal(unlink(path), 0);
+    assert_false(datadir_is_held(asks)); /* a copy of the bare files has none */
+    assert_false(is_there("sheaf.lock"));
+    datadir_close(asks);
+}
+
 static void a_note_is_read_back_as_it_was_written(void **state)
 {
     (void)state;
@@ -301,6 +323,7 @@ int main(void)
         TEST(the_parent_must_exist),
         TEST(a_file_is_no_directory),
         TEST(a_second_user_is_told_the_first_ones_pid),
+        TEST(who_only_asks_stands_in_nobodys_way),
         TEST(a_note_is_read_back_as_it_was_written),
         TEST(every_damaged_note_is_refused_by_name),
         TEST(a_note_that_cannot_be_written_leaves_the_old_one),
