@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A child that is deleted and comes back with its parent between two looks seems to have dangled all the time; that it
- * does so each time is not to be expected. */
-#define LOOKS 3
+/* So often a child is looked at whose file is written to between that look and the one at its parent: it may have gone
+ * with its parent and come back with it. That it does so each time is not to be expected. */
+#define LOOKS 1000
 
 /* What a row of `children` gives: what finds the row again, what names it to a person, and the reference's columns in
  * the order of the parent's key. */
@@ -190,21 +190,23 @@ static int look_now(struct look *look, struct checked *at, sqlite3_stmt *stateme
     return there;
 }
 
-/* A parent that is there after the child's snapshot, or a child that has gone since, says that only the moments
- * differed. */
+/* A parent that is there by now, or a child that has gone since, says that only the snapshots' moments differed. Else
+ * both looks are of one moment if the child's file was not written to until after the second. */
 static enum verdict look_again(struct look *look, struct checked **ret_failed, struct error *error)
 {
-    bool promised = false;
-    for (int i = 0; i < LOOKS; i++) {
-        promised = false; /* only the last look counts: what was promised before is resolved by now */
-        int parent = look_now(look, look->parent, look->parent_now, 0, &promised, error);
-        *ret_failed = look->parent;
-        if (parent)
-            return parent > 0 ? VERDICT_FINE : VERDICT_FAILED;
+    bool promised = false, one_moment = false;
+    for (int i = 0; i < LOOKS && !one_moment; i++) {
+        int64_t version = file_version(look->child->file);
+        promised = false; /* only the last looks count: what was promised before is resolved by now */
         int child = look_now(look, look->child, look->child_now, look->locator_count, &promised, error);
         *ret_failed = look->child;
         if (child <= 0)
             return child < 0 ? VERDICT_FAILED : VERDICT_FINE;
+        int parent = look_now(look, look->parent, look->parent_now, 0, &promised, error);
+        *ret_failed = look->parent;
+        if (parent)
+            return parent > 0 ? VERDICT_FINE : VERDICT_FAILED;
+        one_moment = version != 0 && file_version(look->child->file) == version;
     }
     return promised ? VERDICT_IN_DOUBT : VERDICT_DANGLES;
 }

@@ -3,9 +3,9 @@
  *
  * The children are streamed from their file's snapshot and looked up one by one in that of the parent's file, in
  * constant memory and without ATTACH, of which SQLite allows fewer than Sheaf allows databases. Snapshots of two files
- * are of two moments, so a child without a parent is looked at once more, as the files are now: parent first, then the
- * child. It dangles when the child is still there with the same values; while a promise holds its parent it is in
- * doubt. */
+ * are of two moments, so a child without a parent is looked at once more, as the files are now, and again until both
+ * looks are of one moment. It dangles when at that moment it is there with the same values and its parent is not; while
+ * a promise holds its parent it is in doubt. */
 #ifndef SHEAF_PARENTS_H
 #define SHEAF_PARENTS_H
 

@@ -183,6 +183,49 @@ static void a_parent_that_a_promise_holds_is_in_doubt(void **state)
     assert_int_equal(world->figures.dangling, 1);
 }
 
+/* Beside the check both rows go before each look at the parent, and are there again before each one at the child. */
+static int rounds_left;
+
+static int go(unsigned what, void *context, void *statement, void *sql)
+{
+    struct world *world = context;
+    (void)what;
+    (void)statement;
+    if (strstr(sql, "\"p\"") && rounds_left > 0) {
+        run(world, CHILD, "DELETE FROM c");
+        run(world, PARENT, "DELETE FROM p");
+    }
+    return 0;
+}
+
+static int come_again(unsigned what, void *context, void *statement, void *sql)
+{
+    struct world *world = context;
+    (void)what;
+    (void)statement;
+    if (strstr(sql, "\"c\"") && rounds_left-- > 0) {
+        run(world, PARENT, "INSERT OR IGNORE INTO p VALUES (1)");
+        run(world, CHILD, "INSERT OR IGNORE INTO c VALUES (10, '1')");
+    }
+    return 0;
+}
+
+static void a_child_that_comes_and_goes_with_its_parent_does_not_dangle(void **state)
+{
+    struct world *world = *state;
+    snapshot(world, CHILD);
+    run(world, CHILD, "DELETE FROM c");
+    run(world, PARENT, "DELETE FROM p");
+    snapshot(world, PARENT);
+    rounds_left = 10;
+    sqlite3_trace_v2(file_now(world->all[PARENT].file), SQLITE_TRACE_STMT, go, world);
+    sqlite3_trace_v2(file_now(world->all[CHILD].file), SQLITE_TRACE_STMT, come_again, world);
+    check(world);
+    assert_int_equal(world->findings.count, 0);
+    assert_int_equal(world->figures.dangling, 0);
+    assert_true(rounds_left <= 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -192,6 +235,7 @@ int main(void)
         T(a_child_that_names_another_parent_by_now_does_not_dangle),
         T(a_child_that_stays_without_its_parent_dangles),
         T(a_parent_that_a_promise_holds_is_in_doubt),
+        T(a_child_that_comes_and_goes_with_its_parent_does_not_dangle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
