@@ -3,6 +3,7 @@
  *
  * Works on files that nobody serves, wherever they were copied to, and beside a running system: then each file is one
  * snapshot, references are looked at as parents.h tells, and a transaction that is just under way is no finding.
+ * When somebody opens a file that nobody had open, all is read again: a start beside a check makes no findings.
  * Memory: a page cache shared out over the files, and what is shown of each kind of finding. One thread. */
 #ifndef SHEAF_CHECKING_H
 #define SHEAF_CHECKING_H
