@@ -63,6 +63,8 @@ static bool inspect(struct run *run, struct error *error)
                             error);
         if (checked->file)
             run->checking->files++;
+        if (checked->elsewhere)
+            run->checking->elsewhere++;
     }
     return ok;
 }
@@ -74,6 +76,7 @@ static bool count_rows(struct run *run, table_id id, struct error *error)
     struct checking_table *figures = &run->checking->tables[id];
     struct buffer sql = {0};
     sqlite3_stmt *row = NULL;
+    figures->elsewhere = at->elsewhere;
     if (!at->file)
         return true;
     bool ok =

@@ -24,7 +24,8 @@ struct checking_options {
 };
 
 struct checking_table {
-    bool looked; /* its file can be used */
+    bool looked;    /* its file can be used */
+    bool elsewhere; /* its file is not here and need not be */
     uint64_t rows;
 };
 
@@ -33,8 +34,9 @@ struct checking {
     struct checking_table *tables;        /* per table of the schema */
     struct reference_figures *references; /* per reference */
     struct findings findings;
-    uint16_t files;   /* that could be used */
-    uint16_t written; /* of these, how many were written meanwhile */
+    uint16_t files;     /* that could be used */
+    uint16_t written;   /* of these, how many were written meanwhile */
+    uint16_t elsewhere; /* that are not here and need not be */
     uint64_t time_ns;
 };
 

@@ -23,7 +23,9 @@ static const char about[] = "Verifies every database of a data directory and rep
                             "left over. The files are opened to be read only; no server is needed, and copies\n"
                             "of the bare files do as well as the directory itself. Beside a running system\n"
                             "each file is read as it is at one moment, what is wrong by then is looked at\n"
-                            "again, and the transactions that are under way are not left over.\n"
+                            "again, and the transactions that are under way are not left over. A database\n"
+                            "with an address, whose file is not here, is \"elsewhere\": it is neither checked\n"
+                            "nor missed, and the references from and to it are not checked.\n"
                             "\nExit status: 0 nothing found; 1 something found; 2 usage, configuration, or a\n"
                             "schema that cannot be used; 3 a file or the directory cannot be read; 4\n"
                             "internal.\n";
@@ -38,6 +40,11 @@ static bool put_number(struct table *table, uint64_t number, enum style style)
     return table_cell(table, number ? style : STYLE_PLAIN, text, (size_t)len);
 }
 
+static const char *not_looked(bool elsewhere)
+{
+    return elsewhere ? "elsewhere" : "not read";
+}
+
 static bool put_tables(const struct checking *checking, bool colour, struct buffer *out)
 {
     static const struct table_column columns[] = {
@@ -50,7 +57,8 @@ static bool put_tables(const struct checking *checking, bool colour, struct buff
         const struct checking_table *figures = &checking->tables[t];
         fine = table_cell_text(table, schema->tables[t].name) &&
                table_cell_text(table, schema->databases[schema->tables[t].database].name) &&
-               (figures->looked ? put_number(table, figures->rows, STYLE_PLAIN) : table_cell_text(table, "not read"));
+               (figures->looked ? put_number(table, figures->rows, STYLE_PLAIN)
+                                : table_cell_text(table, not_looked(figures->elsewhere)));
         all += figures->rows;
     }
     fine = fine && table_rule(table) && table_cell_text(table, "all") && table_cell_text(table, "") &&
@@ -59,17 +67,20 @@ static bool put_tables(const struct checking *checking, bool colour, struct buff
     return fine;
 }
 
-static bool put_reference(struct table *table, const struct schema *schema, const struct schema_reference *reference,
-                          const struct reference_figures *figures)
+static bool put_reference(struct table *table, const struct checking *checking, reference_id r)
 {
+    const struct schema *schema = checking->schema;
+    const struct schema_reference *reference = &schema->references[r];
+    const struct reference_figures *figures = &checking->references[r];
+    bool elsewhere = checking->tables[reference->child].elsewhere || checking->tables[reference->parent].elsewhere;
     const struct schema_table *child = &schema->tables[reference->child], *parent = &schema->tables[reference->parent];
     char time[STYLE_SHORT];
     if (!table_cell_format(table, "%s(%s)", child->name, reference->constraint) ||
         !table_cell_text(table, parent->name))
         return false;
     if (!figures->looked)
-        return table_cell_text(table, "not read") && table_cell_text(table, "-") && table_cell_text(table, "-") &&
-               table_cell_text(table, "-");
+        return table_cell_text(table, not_looked(elsewhere)) && table_cell_text(table, "-") &&
+               table_cell_text(table, "-") && table_cell_text(table, "-");
     return put_number(table, figures->rows, STYLE_PLAIN) && put_number(table, figures->dangling, STYLE_RED) &&
            put_number(table, figures->in_doubt, STYLE_YELLOW) &&
            table_cell_text(table, style_duration(figures->time_ns, time));
@@ -87,7 +98,7 @@ static bool put_references(const struct checking *checking, bool colour, struct 
     struct table *table = table_new(columns, sizeof columns / sizeof *columns);
     bool fine = table != NULL && buffer_put_text(out, "\n");
     for (reference_id r = 0; fine && r < schema->reference_count; r++)
-        fine = put_reference(table, schema, &schema->references[r], &checking->references[r]);
+        fine = put_reference(table, checking, r);
     fine = fine && table_put(table, WIDTH, colour, out);
     table_free(table);
     return fine;
@@ -135,11 +146,14 @@ static bool put_verdict(const struct checking *checking, struct buffer *out)
                                   "%u of the files were written to meanwhile: each was read as it was at one moment,\n"
                                   "and references between them were looked at while writing went on.\n",
                                   (unsigned)checking->written);
-    return fine && buffer_format(out, "%s: %u of %u databases read in %s; %zu wrong, %zu in doubt, %zu not read\n",
+    fine = fine && buffer_format(out, "%s: %u of %u databases read in %s; %zu wrong, %zu in doubt, %zu not read",
                                  status_of(findings) == STATUS_FINE ? "clean" : "not clean", (unsigned)checking->files,
                                  (unsigned)checking->schema->database_count, style_duration(checking->time_ns, time),
                                  findings->counts[FINDING_WRONG], findings->counts[FINDING_IN_DOUBT],
                                  findings->counts[FINDING_UNREADABLE]);
+    if (checking->elsewhere)
+        fine = fine && buffer_format(out, ", %u elsewhere", (unsigned)checking->elsewhere);
+    return fine && buffer_put_text(out, "\n");
 }
 
 static bool report(const struct checking *checking, struct error *error)

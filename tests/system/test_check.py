@@ -168,7 +168,11 @@ class Check(sheaf.Case):
     def test_a_file_with_an_address_may_be_elsewhere(self):
         os.unlink(sheaf.database(self.data, "seats"))
         self.path("data/sheaf.conf", "[database seats]\ntables = seats\naddress = tcp://127.0.0.1:7401\n")
-        self.check(0, "remark: seats.db: it is kept elsewhere and was not looked at", "clean: 3 of 4")
+        out = self.check(0, "remark: seats.db: it is kept elsewhere and was not looked at", "clean: 3 of 4",
+                         "0 not read, 1 elsewhere")
+        self.assertRegex(out, r"seats +seats +elsewhere")
+        self.assertRegex(out, r"tickets\(room,number\) +seats +elsewhere")
+        self.assertNotIn(" not read\n", out)
 
     def test_a_corrupt_page_is_found(self):
         size = os.path.getsize(sheaf.database(self.data, "people"))
