@@ -113,6 +113,20 @@ static bool bind_elsewhere(struct listener *listener, struct error *error)
            error_set(error, ERROR_UNAVAILABLE, "%s: %s", listener->link, strerror(errno));
 }
 
+/* Away with the socket, or the link to one, of a coordinator that was killed; anything else is somebody's. */
+static bool clear_place(const char *path, struct error *error)
+{
+    struct stat status;
+
+    if (lstat(path, &status) != 0)
+        return true; /* bind will say what is wrong, if anything is */
+    if (!S_ISSOCK(status.st_mode) && !S_ISLNK(status.st_mode))
+        return error_set(error, ERROR_UNAVAILABLE, "%s: what is there is no socket, and is left alone: move it away",
+                         path);
+    (void)unlink(path);
+    return true;
+}
+
 bool listen_unix(const char *directory, const char *name, struct listener *ret_listener, struct error *error)
 {
     struct listener listener = {.fd = -1, .sockets.lock_fd = -1};
@@ -120,7 +134,10 @@ bool listen_unix(const char *directory, const char *name, struct listener *ret_l
     if (asprintf(&listener.link, "%s/%s", directory, name) < 0)
         return error_set(error, ERROR_INTERNAL, "out of memory");
     snprintf(listener.name, sizeof listener.name, "%s", listener.link);
-    (void)unlink(listener.link); /* of one that was killed */
+    if (!clear_place(listener.link, error)) {
+        free(listener.link);
+        return false;
+    }
     listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool fine;
     if (listener.fd < 0)

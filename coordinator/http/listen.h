@@ -3,8 +3,8 @@
  *
  * Bound before the shards are started, so that a wrong address costs nothing, and opened (listen_open) when they are
  * ready: until then a client is refused by the system. A Unix socket is 0600; where its path is too long for a socket
- * it is made under a short one, and a link to it stands in its place. The caller holds the directory's lock: what
- * stands there is left over. */
+ * it is made under a short one, and a link to it stands in its place. The caller holds the directory's lock: a
+ * socket or a link that stands there is left over, and anything else is refused (ERROR_UNAVAILABLE). */
 #ifndef SHEAF_LISTEN_H
 #define SHEAF_LISTEN_H
 

@@ -149,6 +149,17 @@ static void a_port_that_is_taken_cannot_be_had(void **state)
     listen_close(&first);
 }
 
+/* As a process that is killed does. */
+static void leave_socket(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%.107s", path);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+}
+
 static void a_unix_socket_is_private_and_closed_until_it_is_opened(void **state)
 {
     (void)state;
@@ -157,9 +168,7 @@ static void a_unix_socket_is_private_and_closed_until_it_is_opened(void **state)
     char path[420];
 
     snprintf(path, sizeof path, "%s/x.sock", folder);
-    FILE *left = fopen(path, "w"); /* what stands there is left over */
-    assert_non_null(left);
-    fclose(left);
+    leave_socket(path); /* what stands there is left over */
     mode_t before = umask(0);
     assert_true(listen_unix(folder, "x.sock", &listener, &error));
     assert_int_equal(umask(before), 0); /* as it was */
@@ -212,6 +221,32 @@ static void a_directory_that_is_not_there_is_named(void **state)
     assert_int_equal(listener.fd, -1);
 }
 
+static void what_is_no_socket_is_left_where_it_stands(void **state)
+{
+    (void)state;
+    struct listener listener = NONE;
+    struct error error = {0};
+    char path[500];
+
+    snprintf(path, sizeof path, "%s/http.sock", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_false(listen_unix(folder, "http.sock", &listener, &error));
+    assert_int_equal(error.code, ERROR_UNAVAILABLE);
+    assert_non_null(strstr(error.text, path));
+    assert_true(S_ISREG(mode_of(path)));
+    unlink(path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_false(listen_unix(folder, "http.sock", &listener, &error));
+    assert_true(S_ISDIR(mode_of(path)));
+    rmdir(path);
+    assert_int_equal(symlink("nowhere", path), 0); /* as one that was killed leaves it */
+    assert_true(listen_unix(folder, "http.sock", &listener, &error));
+    assert_true(S_ISSOCK(mode_of(path)));
+    listen_close(&listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_longest_path_is_a_socket_and_a_longer_one_a_link, make_folder,
                                         remove_folder),
         cmocka_unit_test(a_directory_that_is_not_there_is_named),
+        cmocka_unit_test_setup_teardown(what_is_no_socket_is_left_where_it_stands, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
