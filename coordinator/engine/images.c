@@ -211,7 +211,8 @@ bool images_add_base(struct images *images, table_id table, int64_t rowid, const
     struct image image = {.table = table,
                           .has_base = true,
                           .exists = true,
-                          .rowid = rowid,
+                          .number = images->numbers++,
+                          .rowid = t->primary_key == SCHEMA_NONE ? rowid : 0,
                           .base = values,
                           .now = values,
                           .base_row = copy,
@@ -250,7 +251,7 @@ static const struct value *copied(struct images *images, table_id table, const s
 struct image *images_insert(struct images *images, table_id table, const struct value *values, uint32_t op)
 {
     struct image *image = arena_take(&images->round, sizeof *image);
-    *image = (struct image){.table = table, .exists = true, .written = true, .op = op};
+    *image = (struct image){.table = table, .exists = true, .written = true, .op = op, .number = images->numbers++};
     image->now = copied(images, table, values);
     append(images, image);
     enter_now(images, image);
@@ -301,9 +302,26 @@ bool images_base_has_key(struct images *images, table_id table, uint16_t key, co
     return find(images, NULL, BY_BASE_KEY, table, key, exact) != NULL;
 }
 
+/* By rowid where that is known, else as they came: shards tell them as SQLite comes upon them. */
+static int by_turn(const void *a, const void *b, void *table)
+{
+    const struct image *left = *(struct image *const *)a, *right = *(struct image *const *)b;
+    uint16_t column = ((const struct schema_table *)table)->rowid_column;
+    bool has_rowids = column == SCHEMA_NONE && left->has_base && right->has_base;
+    int64_t l = has_rowids ? left->rowid : 0, r = has_rowids ? right->rowid : 0;
+    if (column != SCHEMA_NONE && left->now[column].type == VALUE_INTEGER && right->now[column].type == VALUE_INTEGER) {
+        l = left->now[column].integer;
+        r = right->now[column].integer;
+    }
+    if (l != r)
+        return l < r ? -1 : 1;
+    return left->number < right->number ? -1 : left->number > right->number;
+}
+
 uint32_t images_naming(struct images *images, reference_id reference, const struct buffer *exact,
                        struct image ***ret_list)
 {
+    const struct schema *schema = images->engine->schema;
     uint32_t count = 0, room = 0;
     const struct image_entry *entry = NULL;
     while ((entry = find(images, entry, BY_NAMED, reference, 0, exact)))
@@ -316,6 +334,7 @@ uint32_t images_naming(struct images *images, reference_id reference, const stru
             entry->image->mark = images->mark;
             list[count++] = entry->image;
         }
+    qsort_r(list, count, sizeof *list, by_turn, (void *)&schema->tables[schema->references[reference].child]);
     *ret_list = list;
     return count;
 }

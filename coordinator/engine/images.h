@@ -17,7 +17,7 @@ struct image {
     bool exists;                    /* now */
     bool written;                   /* by this transaction, in this round */
     uint32_t op;                    /* by which of its operations last */
-    uint64_t mark;                  /* images.c's own */
+    uint64_t mark, number;          /* images.c's own */
     int64_t rowid;                  /* of a base in a table without a primary key */
     uint32_t made_by;               /* of a new row there: which of its shard's operations inserts it (plan.c) */
     const struct value *base, *now; /* by column; NULL: none. A generated column's value is the base's, or ABSENT */
@@ -34,7 +34,7 @@ struct images {
     struct image *last_base;
     struct image_entry **buckets;
     size_t bucket_count, entry_count;
-    uint64_t mark;
+    uint64_t mark, numbers;
     struct buffer key; /* scratch */
 };
 
@@ -61,7 +61,9 @@ struct image *images_find(struct images *images, table_id table, const struct bu
 struct image *images_with_key(struct images *images, table_id table, uint16_t key, const struct buffer *exact);
 /* Whether a base has it, or had it before this round changed it. */
 bool images_base_has_key(struct images *images, table_id table, uint16_t key, const struct buffer *exact);
-/* The rows that name this parent key now, as a list in memory of this round. */
+/* The rows that name this parent key now, as a list in memory of this round, in the order in which one SQLite file
+ * comes upon them, as far as that is known: by rowid, and without one (and where the primary key is another) bases as
+ * shards told them, then what was inserted. */
 uint32_t images_naming(struct images *images, reference_id reference, const struct buffer *exact,
                        struct image ***ret_list);
 

@@ -173,6 +173,30 @@ static void a_row_whose_key_is_assigned_is_changed_by_the_transaction_that_inser
                  "{ insert p(-); insert c(-,1); update c[1](7,-); update p[1](2); update c[7](-,2) }");
 }
 
+/* A child that goes before the one that may not be left alone by it; or after. */
+static void rows_follow_in_the_order_in_which_one_file_comes_upon_them(void **state)
+{
+    (void)state;
+    const char *ddl = "CREATE TABLE t (id INTEGER PRIMARY KEY, f INTEGER REFERENCES t ON DELETE CASCADE,\n"
+                      " g INTEGER REFERENCES t ON DELETE RESTRICT);\n";
+    assert_agree("t(1,NULL,NULL)\nt(2,1,NULL)\nt(3,1,2)\n", ddl, "insert t(1,NULL,NULL)", "insert t(2,1,NULL)",
+                 "insert t(3,1,2)", "delete t[1]");
+    assert_agree("", ddl, "insert t(1,NULL,NULL)", "insert t(3,1,NULL)", "insert t(2,1,3)", "delete t[1]");
+    ddl = "CREATE TABLE t (id TEXT PRIMARY KEY, f TEXT REFERENCES t ON DELETE CASCADE,\n"
+          " g TEXT REFERENCES t ON DELETE RESTRICT);\n";
+    assert_agree("t('a','c','b')\nt('b','c',NULL)\nt('c',NULL,NULL)\n", ddl, "insert t('c',NULL,NULL)",
+                 "insert t('b','c',NULL)", "insert t('a','c','b')", "delete t['c']");
+    ddl = "CREATE TABLE t (id TEXT PRIMARY KEY, f TEXT REFERENCES t ON DELETE CASCADE,\n"
+          " g TEXT REFERENCES t ON DELETE RESTRICT) WITHOUT ROWID;\n";
+    assert_agree("", ddl, "insert t('c',NULL,NULL)", "insert t('b','c',NULL)", "insert t('a','c','b')",
+                 "delete t['c']");
+    assert_agree(NULL,
+                 "CREATE TABLE t (u INTEGER UNIQUE, f INTEGER REFERENCES t (u) ON DELETE CASCADE,\n"
+                 " g INTEGER REFERENCES t (u) ON DELETE RESTRICT);\n",
+                 "insert t(1,NULL,NULL)", "insert t(2,1,NULL)", "insert t(3,1,2)", "delete t[1]",
+                 "update t[3](-,-,NULL)", "update t[2](-,-,3)", "delete t[1]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +212,7 @@ int main(void)
         cmocka_unit_test(a_row_without_a_key_is_changed_by_the_transaction_that_inserts_it),
         cmocka_unit_test(what_a_row_without_a_key_comes_to_may_be_refused),
         cmocka_unit_test(a_row_whose_key_is_assigned_is_changed_by_the_transaction_that_inserts_it),
+        cmocka_unit_test(rows_follow_in_the_order_in_which_one_file_comes_upon_them),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
