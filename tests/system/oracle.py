@@ -34,21 +34,34 @@ class Table:
         self.columns = []
         self.key = []  # the primary key's columns
         self.uniques = []  # lists of columns
-        self.references = []  # (child columns, parent table, parent columns)
+        self.references = []
         self.without_rowid = False
         self.rowid_key = False
+        self.strict = False
 
     def sql(self):
         lines = [c.sql() for c in self.columns]
-        if not self.rowid_key:
+        if self.key and not self.rowid_key:
             lines.append("PRIMARY KEY (" + ", ".join(quoted(c.name) for c in self.key) + ")")
         for unique in self.uniques:
             lines.append("UNIQUE (" + ", ".join(quoted(c.name) for c in unique) + ")")
-        for child, parent, columns in self.references:
-            lines.append(f"FOREIGN KEY ({', '.join(quoted(c.name) for c in child)}) REFERENCES {quoted(parent.name)} "
-                         f"({', '.join(quoted(c.name) for c in columns)})")
-        return (f"CREATE TABLE {quoted(self.name)} (\n  " + ",\n  ".join(lines) + "\n)" +
-                (" WITHOUT ROWID" if self.without_rowid else ""))
+        lines += [r.sql() for r in self.references]
+        options = ", ".join(["WITHOUT ROWID"] * self.without_rowid + ["STRICT"] * self.strict)
+        return f"CREATE TABLE {quoted(self.name)} (\n  " + ",\n  ".join(lines) + "\n)" + (" " + options if options else "")
+
+
+class Reference:
+    def __init__(self, columns, parent, parent_columns):
+        self.columns, self.parent, self.parent_columns = columns, parent, parent_columns
+        self.on_delete = self.on_update = "NO ACTION"
+        self.deferred = False
+
+    def sql(self):
+        clauses = [f"FOREIGN KEY ({', '.join(quoted(c.name) for c in self.columns)}) REFERENCES {quoted(self.parent.name)} "
+                   f"({', '.join(quoted(c.name) for c in self.parent_columns)})"]
+        clauses += [f"ON {event} {action}" for event, action in (("DELETE", self.on_delete), ("UPDATE", self.on_update))
+                    if action != "NO ACTION"]
+        return " ".join(clauses + ["DEFERRABLE INITIALLY DEFERRED"] * self.deferred)
 
 
 NAMES = ["t0", "T one", 'q"uote', "straße", "表", "order", "x-y", "tab.le"]
@@ -106,7 +119,7 @@ def add_reference(rng, table, parent, n):
         column.extra = rng.choice(["", "", "", "DEFAULT 2", "DEFAULT 'a'", "DEFAULT 99"])
         child.append(column)
         table.columns.append(column)
-    table.references.append((child, parent, columns))
+    table.references.append(Reference(child, parent, columns))
 
 
 def ddl(tables):
@@ -142,6 +155,15 @@ def random_row(rng, table):
         else:
             row[column.name] = random_value(rng, column)
     return row
+
+
+def lacks_parent(reference):
+    """An SQL condition on the child, which is called c."""
+    nulls = " AND ".join(f"c.{quoted(c.name)} IS NOT NULL" for c in reference.columns)
+    # the child's stored value, stripped of its own affinity by +: the parent's affinity and collation rule
+    match = " AND ".join(f"p.{quoted(p.name)} = +c.{quoted(c.name)} COLLATE {p.collation or 'BINARY'}"
+                         for c, p in zip(reference.columns, reference.parent_columns))
+    return f"{nulls} AND NOT EXISTS (SELECT 1 FROM {quoted(reference.parent.name)} p WHERE {match})"
 
 
 class Oracle:
@@ -218,15 +240,9 @@ class Oracle:
     def orphans(self, table):
         """Keys of the rows with a reference without its parent; foreign_key_check gives no rowid for WITHOUT ROWID."""
         found = set()
-        for child, parent, columns in table.references:
-            nulls = " AND ".join(f"c.{quoted(c.name)} IS NOT NULL" for c in child)
-            match = " AND ".join(f"p.{quoted(p.name)} = c.{quoted(c.name)}" + (f" COLLATE {p.collation or 'BINARY'}")
-                                 for c, p in zip(child, columns))
-            # the child's stored value, stripped of its own affinity by +: the parent's affinity and collation rule
-            match = match.replace("= c.", "= +c.")
-            keys = ", ".join("c." + quoted(c.name) for c in table.key)
-            found.update(self.db.execute(f"SELECT {keys} FROM {quoted(table.name)} c WHERE {nulls} AND NOT EXISTS "
-                                         f"(SELECT 1 FROM {quoted(parent.name)} p WHERE {match})"))
+        keys = ", ".join("c." + quoted(c.name) for c in table.key)
+        for reference in table.references:
+            found.update(self.db.execute(f"SELECT {keys} FROM {quoted(table.name)} c WHERE {lacks_parent(reference)}"))
         return found
 
     def contents(self, table):
@@ -246,7 +262,7 @@ def components(tables):
     for table in tables:
         todo = [table]
         while todo:
-            for _, parent, _ in todo.pop().references:
+            for parent in (r.parent for r in todo.pop().references):
                 if parent.name not in reach[table.name]:
                     reach[table.name].add(parent.name)
                     todo.append(parent)
