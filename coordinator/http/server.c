@@ -24,7 +24,8 @@
 #define TICK_MS 100
 #define LISTENERS_MAX 2
 #define ACCEPTS_PER_ROUND 64
-#define LEAVE_MS 1000 /* for the last answers to be taken */
+#define LEAVE_MS 1000            /* for the last answers to be taken */
+#define NO_TIME_LIMIT_S 1000000u /* of the library's; ours are the visitors' */
 
 enum wish { WISH_SERVE, WISH_CLOSE_DOOR, WISH_STOP };
 
@@ -248,6 +249,14 @@ static void take_body(struct request *request, const char *bytes, size_t len)
     buffer_release(&request->body);
 }
 
+/* When it is resumed the library would read on first, and take the end of a client that has said all, and now only
+ * listens, for the end of the connection: the answer would be dropped. Connections with a time limit of their own are
+ * looked at before any reading is done. */
+static void look_before_reading(struct MHD_Connection *connection, bool look)
+{
+    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, look ? NO_TIME_LIMIT_S : 0u);
+}
+
 static enum MHD_Result request_step(void *context, struct MHD_Connection *connection, const char *url,
                                     const char *method, const char *version, const char *bytes, size_t *len,
                                     void **request_context)
@@ -274,8 +283,10 @@ static enum MHD_Result request_step(void *context, struct MHD_Connection *connec
         request->connection = connection;
         request->handle(request);
     }
-    if (request->state == REQUEST_ANSWERED)
+    if (request->state == REQUEST_ANSWERED) {
+        look_before_reading(connection, false);
         return send_answer(request, connection);
+    }
     move(server, connection, VISITOR_WAITING);
     MHD_suspend_connection(connection);
     return MHD_YES;
@@ -310,6 +321,7 @@ static void finish_done(struct server *server)
     for (struct request *request = done_take(server->http->done), *next; request; request = next) {
         next = request->next_done;
         request_finish(request);
+        look_before_reading(request->connection, true);
         MHD_resume_connection(request->connection);
     }
 }

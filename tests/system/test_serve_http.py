@@ -321,6 +321,31 @@ class Limits(server.Case):
             go_on()
             self.assertEqual(c.answer().status, 201)
 
+    def test_who_has_said_all_and_only_listens_is_answered(self):
+        s = self.limited(mute_ms=60000)
+        with s.raw(unix=True) as other:  # what it has to do with anything is the library's affair
+            self.assertEqual(other.ask(get("/healthz")).status, 200)
+            go_on = self.stopped(s)
+            for unix in (False, True):
+                c = s.raw(unix=unix)
+                self.addCleanup(c.close)
+                c.send(post('{"id":1}') + get("/v1/rows/t/1") + get("/healthz") + post("[{}]") + b"GE")
+                c.sock.shutdown(socket.SHUT_WR)
+                self.a_round_has_passed(s)
+                go_on()
+                self.assertEqual(c.answer().status, 409 if unix else 201)
+                self.assertEqual([c.answer().status for _ in range(3)], [200, 200, 200])
+                c.ends()
+                go_on = self.stopped(s)
+            with s.raw() as gone:  # a whole end says no more than the end of all that is said
+                gone.send(post('{"id":9}'))
+            self.a_round_has_passed(s)
+            go_on()
+            other.send(get("/v1/rows/t/9"))
+            self.assertEqual(other.answer().status, 200, "what came whole is done")
+            while self.done(s.get("/v1/stats"))["http"]["open"] > 2:
+                pass
+
     def test_more_clients_than_descriptors(self):
         s = self.serve(schema=SCHEMA, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
         crowd = []
