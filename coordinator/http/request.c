@@ -8,8 +8,38 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-struct request *request_new(struct http *http, const char *uri)
+/* What follows the scheme of an absolute target; NULL: it has none. */
+static char *behind_scheme(char *target)
+{
+    if (strncasecmp(target, "http://", 7) == 0)
+        return target + 7;
+    return strncasecmp(target, "https://", 8) == 0 ? target + 8 : NULL;
+}
+
+/* Sets authority, path and query. */
+static void take_apart(struct request *request)
+{
+    char *path = request->target, *authority = behind_scheme(path);
+
+    if (authority) { /* a byte down, over the slash, so that it has an end */
+        size_t len = strcspn(authority, "/?");
+
+        path = authority + len;
+        request->authority = memmove(authority - 1, authority, len);
+        authority[len - 1] = '\0';
+    }
+    size_t len = strcspn(path, "?");
+    if (path[len] == '?') {
+        path[len] = '\0';
+        request->query = path + len + 1;
+    }
+    request->path = len == 0 && authority ? "/" : path;
+    request->path_len = strlen(request->path);
+}
+
+struct request *request_new(struct http *http, const char *target)
 {
     struct request *request = calloc(1, sizeof *request);
 
@@ -17,16 +47,12 @@ struct request *request_new(struct http *http, const char *uri)
         return NULL;
     request->http = http;
     request->table = SCHEMA_NONE;
-    request->path = strdup(uri);
-    if (!request->path) {
+    request->target = strdup(target);
+    if (!request->target) {
         free(request);
         return NULL;
     }
-    request->path_len = strcspn(request->path, "?");
-    if (request->path[request->path_len] == '?') {
-        request->path[request->path_len] = '\0';
-        request->query = request->path + request->path_len + 1;
-    }
+    take_apart(request);
     request->media = "application/json";
     return request;
 }
@@ -40,7 +66,7 @@ void request_free(struct request *request)
     buffer_release(&request->ask.answer);
     buffer_release(&request->body);
     buffer_release(&request->answer);
-    free(request->path);
+    free(request->target);
     free(request);
 }
 

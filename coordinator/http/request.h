@@ -31,9 +31,11 @@ struct request {
     struct http *http;
     enum method method;
     struct request_headers headers;
-    char *path;        /* raw, as it was sent, up to a question mark; owned */
-    size_t path_len;   /* */
-    const char *query; /* what follows that, in the same memory; NULL: there is none */
+    char *target;          /* as it was sent, taken apart; owned: what follows lies in it */
+    const char *authority; /* of http://HOST/…, which then counts and not what Host says; else NULL */
+    const char *path;      /* raw, up to a question mark */
+    size_t path_len;
+    const char *query; /* what follows that; NULL: there is none */
     struct buffer body;
     void (*handle)(struct request *request); /* by route_find; NULL: refused before the body came */
     enum request_state state;
@@ -59,7 +61,7 @@ struct request {
 };
 
 /* NULL: out of memory. */
-struct request *request_new(struct http *http, const char *uri);
+struct request *request_new(struct http *http, const char *target);
 void request_free(struct request *request);
 
 /* {"ok":false,"error":{…}} with the status of its code. `op`: which operation of an atomic batch; -1: none. */

@@ -205,7 +205,7 @@ static void begin(struct request *request, struct MHD_Connection *connection, co
     request->method = routes_method(method);
     request->headers = (struct request_headers){
         .authorization = header(connection, "Authorization"),
-        .host = header(connection, "Host"),
+        .host = request->authority ? request->authority : header(connection, "Host"),
         .origin = header(connection, "Origin"),
         .content_type = header(connection, "Content-Type"),
         .content_encoding = header(connection, "Content-Encoding"),

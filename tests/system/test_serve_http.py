@@ -138,6 +138,23 @@ class Speaking(server.Shared):
         self.assertEqual(self.s.get("/healthz").status, 200)
         self.assertEqual(self.s.pages(path("t")), [])
 
+    def test_a_target_may_name_its_host(self):
+        """RFC 9112, 3.2.2: then that counts, and not what Host says."""
+        self.done(self.s.post(path("t"), {"id": 1}), 201)
+        for target, status in (("http://localhost/healthz", 200), ("HTTP://LocalHost:80/v1/rows/t/1", 200),
+                               ("https://127.0.0.1/v1/rows/t?id=1", 200), ("http://[::1]:8080/v1/rows/t", 200),
+                               ("http://localhost", 404), ("http://localhost?x=1", 404), ("http://evil.example/healthz", 403),
+                               ("http:///healthz", 403), ("http://user@localhost/healthz", 403), ("http:/healthz", 404),
+                               ("ftp://localhost/healthz", 404), ("http://localhost//healthz", 404)):
+            with self.subTest(target=target), self.s.raw() as c:
+                self.assertEqual(c.ask(f"GET {target} HTTP/1.1\r\n{HOST}\r\n").status, status)
+        with self.s.raw() as c:
+            self.assertEqual(c.ask("GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n").status, 200)
+            self.assertEqual(c.ask(f"GET http://evil.example/healthz HTTP/1.1\r\n{HOST}\r\n").status, 403)
+            self.assertEqual(c.ask("GET http://localhost/healthz HTTP/1.1\r\n\r\n").status, 400)
+        with self.s.raw() as c:
+            self.assertEqual(c.ask(post('{"id":2}', target="http://localhost/v1/rows/t")).status, 201)
+
     def test_a_head_that_is_too_large(self):
         most = int(re.search(r"HEAD_BYTES_MAX, (\d+)", (sheaf.TOP / "shared/limits.h").read_text()).group(1))
         with self.s.raw() as c:
