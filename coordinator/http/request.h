@@ -56,8 +56,11 @@ struct request {
     char etag[40];     /* "": no such header */
     bool failed;       /* memory ran out on the way */
 
-    void *server; /* the server's own; NULL: its headers are not all there */
+    void *server; /* the server's own, as what follows; NULL: its headers are not all there */
     void *connection;
+    const char *target_end; /* where it came */
+    bool target_is_sound;
+    bool ends; /* its connection with it */
 };
 
 /* NULL: out of memory. */

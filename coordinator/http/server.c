@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "done.h"
 #include "failpoint.h"
+#include "framing.h"
 #include "request.h"
 #include "routes.h"
 #include "visitors.h"
@@ -195,6 +196,37 @@ static void refuse_size(struct request *request)
     request_refuse(request, &error);
 }
 
+static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_len,
+                                      const char *value, size_t value_len)
+{
+    (void)kind;
+    framing_header(context, name, name_len, value ? value : name + name_len, value_len);
+    return MHD_YES;
+}
+
+static bool is_framed(const struct request *request, struct MHD_Connection *connection, const char *method,
+                      const char *version, struct error *error)
+{
+    const union MHD_ConnectionInfo *head = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct framing framing;
+
+    if (!request->target_is_sound)
+        return error_set(error, ERROR_PARSE, "the request's target has a blank or a control character");
+    framing_begin(&framing, request->target_end, version);
+    (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, look_at_header, &framing);
+    return framing_end(&framing, head ? method + head->header_size : NULL, error);
+}
+
+/* Whether it is looked at any further. */
+static bool is_welcome(struct request *request, struct MHD_Connection *connection, const char *method,
+                       const char *version, struct error *error)
+{
+    request->ends = !is_framed(request, connection, method, version, error);
+    if (request->ends)
+        return false;
+    return !server_of(request)->closing || error_set(error, ERROR_UNAVAILABLE, "the server is stopping");
+}
+
 /* The headers are there. */
 static void begin(struct request *request, struct MHD_Connection *connection, const char *method, const char *version)
 {
@@ -214,8 +246,7 @@ static void begin(struct request *request, struct MHD_Connection *connection, co
         .idempotency_key = header(connection, "Idempotency-Key"),
     };
     move(server, connection, VISITOR_SENDING);
-    if (server->closing) {
-        error_set(&error, ERROR_UNAVAILABLE, "the server is stopping");
+    if (!is_welcome(request, connection, method, version, &error)) {
         request_refuse(request, &error);
         return;
     }
@@ -270,9 +301,10 @@ static enum MHD_Result request_step(void *context, struct MHD_Connection *connec
     if (!request->server) {
         request->server = server;
         begin(request, connection, method, version);
-        /* a client that asks first has not sent its body and need not */
-        return request->state == REQUEST_ANSWERED && header(connection, "Expect") ? send_answer(request, connection)
-                                                                                  : MHD_YES;
+        /* a client that asks first has not sent its body and need not; of what is not well framed nobody knows what it
+         * is. After an answer that comes before the body the library ends the connection. */
+        request->ends |= request->state == REQUEST_ANSWERED && header(connection, "Expect");
+        return request->ends ? send_answer(request, connection) : MHD_YES;
     }
     if (*len > 0) {
         take_body(request, bytes, *len);
@@ -292,12 +324,23 @@ static enum MHD_Result request_step(void *context, struct MHD_Connection *connec
     return MHD_YES;
 }
 
+/* `uri` lies in the library's memory. It would make a record of each parameter, which nobody asks it for; of thousands
+ * that would be all the memory that it has for the connection, and it would end that without an answer. So it is shown
+ * none. */
 static void *request_begins(void *context, const char *uri, struct MHD_Connection *connection)
 {
     struct server *server = context;
+    struct request *request = request_new(server->http, uri);
+    char *query = strchr(uri, '?');
 
     (void)connection;
-    return request_new(server->http, uri);
+    if (request) {
+        request->target_is_sound = framing_is_target(uri);
+        request->target_end = uri + strlen(uri);
+    }
+    if (query)
+        query[1] = '\0';
+    return request;
 }
 
 static void request_ends(void *context, struct MHD_Connection *connection, void **request_context,
@@ -411,8 +454,8 @@ static bool start_daemon(struct server *server, struct error *error)
         MHD_OPTION_URI_LOG_CALLBACK, request_begins, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
         MHD_OPTION_NOTIFY_COMPLETED, request_ends, server, MHD_OPTION_NOTIFY_CONNECTION, connection_notice, server,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->http->limits->connections + ACCEPTS_PER_ROUND,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_HEAD_BYTES_MAX, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_HEAD_BYTES_MAX, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_END);
     info = server->daemon ? MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info)
         return error_set(error, ERROR_INTERNAL, "the HTTP server cannot be started");

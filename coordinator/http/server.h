@@ -4,7 +4,8 @@
  * The loop is ours, not the library's (its own epoll thread stalls when exactly 128, 256, … sockets are ready): poll on
  * the library's epoll descriptor, the listeners and what is done; requests that wait for the engine are suspended and
  * resumed on this thread. A refusal that is known before the body has come is answered after it, or the client, still
- * writing, would see a reset connection instead. At `connections` open ones a new one ends the one that has been idle
+ * writing, would see a reset connection instead. Only a head that could be read in two ways (framing.h) is answered
+ * at once, with the connection's end. At `connections` open ones a new one ends the one that has been idle
  * longest.
  *
  * Order: server_start, server_close_door, the engine's end, server_stop. */

@@ -138,6 +138,73 @@ class Speaking(server.Shared):
         self.assertEqual(self.s.get("/healthz").status, 200)
         self.assertEqual(self.s.pages(path("t")), [])
 
+    def test_a_head_that_two_could_read_in_two_ways_is_refused_and_ends_the_connection(self):
+        body = '{"id":1}'
+        behind = get("/v1/rows/t")
+        line, host, kind, length = "POST /v1/rows/t HTTP/1.1\r\n", HOST, TYPE, f"Content-Length: {len(body)}\r\n"
+        chunked, chunks = "Transfer-Encoding: chunked\r\n", f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
+        for head, sent in (((line, host, kind, length, length), body),
+                           ((line, host, kind, length, "Content-Length: 4\r\n"), body),
+                           ((line, host, kind, "content-length: 0\r\n", length), body),
+                           ((line, host, kind, length, chunked), chunks),
+                           ((line, host, kind, chunked, length), chunks),
+                           ((line, host, kind, chunked, chunked), chunks),
+                           ((line, host, kind, "Transfer-Encoding: gzip, chunked\r\n"), chunks),
+                           ((line, host, kind, "Transfer-Encoding: gzip\r\n"), body),
+                           ((line, host, kind, "Transfer-Encoding: chunked;x\r\n"), chunks),
+                           ((line.replace("1.1", "1.0"), host, kind, chunked), chunks),
+                           ((line, host, kind, "Content-Length : 8\r\n"), body),
+                           ((line, host, kind, "Content-Length\t: 8\r\n"), body),
+                           ((line, host, kind, "Transfer-Encoding:\r\n chunked\r\n"), chunks),
+                           ((line, host, kind, length, " 9\r\n"), body),
+                           ((line, host, kind, length, "X: a\r\n b\r\n"), body),
+                           ((line, host, kind, length, "X: a\rY: b\r\n"), body),
+                           ((line, host, kind, length, "X: a\0b\r\n"), body),
+                           ((line, host, kind, length.replace("\r", "\0\r")), body),
+                           ((line, host, kind, length, "X: \x7f\r\n"), body),
+                           ((line, host, kind, length, ": x\r\n"), body),
+                           ((line, host, kind, length, "(X): x\r\n"), body),
+                           ((line, kind, length), body),
+                           ((line, host, host, kind, length), body),
+                           ((line, host, "HOST: evil.example\r\n", kind, length), body),
+                           ((line, host, "Origin: http://localhost\r\n", "Origin: http://localhost\r\n", kind, length), body),
+                           ((line, host, kind, kind, length), body),
+                           ((line, host, kind, length, "Authorization: Bearer a\r\n", "Authorization: Bearer a\r\n"), body),
+                           ((line, host, kind, length, "Idempotency-Key: a\r\n", "Idempotency-Key: b\r\n"), body),
+                           ((line.replace("/t", "/t\0"), host, kind, length), body),
+                           ((line.replace("/t", "/t\0/1"), host, kind, length), body),
+                           ((line.replace("/t", "/t\0HTTP/1.1"), host, kind, length), body),
+                           ((line.replace("/t", "/t?on_conflict=update\0&x"), host, kind, length), body),
+                           ((line.replace("/t", "/t\0?on_conflict=update"), host, kind, length), body),
+                           ((line.replace("/t", "/t /1"), host, kind, length), body),
+                           ((line.replace("/t", "/t "), host, kind, length), body),
+                           ((line.replace("/t", "/t\t"), host, kind, length), body),
+                           ((line.replace("/t", "/t\r"), host, kind, length), body)):
+            with self.subTest(head=head), self.s.raw() as c:
+                c.send("".join(head) + "\r\n" + sent + behind.decode())
+                answer = c.answer()
+                self.refused(answer, 400, "parse")
+                self.assertEqual(answer.headers["Connection"], "close")
+                c.ends()
+        self.assertEqual(self.s.pages(path("t")), [])
+
+    def test_a_length_that_is_none_ends_the_connection(self):
+        for length in ("x", "-1", "+8", "8, 8", "8;", "0x8", "9" * 30):
+            with self.subTest(length=length), self.s.raw() as c:
+                c.send(f'POST /v1/rows/t HTTP/1.1\r\n{HOST}{TYPE}Content-Length: {length}\r\n\r\n{{"id":1}}')
+                self.assertRegex(c.file.readline(), rb"^HTTP/1.1 4(00|13) ")
+                c.file.read()  # to its end; the library has put its header block there twice
+        self.assertEqual(self.s.pages(path("t")), [])
+
+    def test_heads_that_are_written_freely(self):
+        for request in (b"GET /healthz HTTP/1.1\nHost: localhost\n\n", b"\r\nGET /healthz HTTP/1.1\r\nhost:localhost\r\n\r\n",
+                        b"GET /healthz HTTP/1.1\r\nX-Empty:\r\nHost: \t localhost\r\nX: \xc3\xa4\tb\r\n\r\n",
+                        b"GET /healthz HTTP/1.1\r\nCookie: a=b; c=d\r\nHost: localhost\r\nAccept: x\r\nAccept: y\r\n\r\n",
+                        b"GET /healthz? HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /healthz?a&b=&=c&%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                        b"GET /healthz HTTP/1.0\r\n\r\n"):
+            with self.subTest(request=request), self.s.raw() as c:
+                self.assertEqual(c.ask(request).status, 200)
+
     def test_a_target_may_name_its_host(self):
         """RFC 9112, 3.2.2: then that counts, and not what Host says."""
         self.done(self.s.post(path("t"), {"id": 1}), 201)
@@ -154,6 +221,14 @@ class Speaking(server.Shared):
             self.assertEqual(c.ask("GET http://localhost/healthz HTTP/1.1\r\n\r\n").status, 400)
         with self.s.raw() as c:
             self.assertEqual(c.ask(post('{"id":2}', target="http://localhost/v1/rows/t")).status, 201)
+
+    def test_thousands_of_parameters_have_an_answer(self):
+        for count in (257, 3000, 10000, 30000):
+            for targets in ("/v1/rows/t?" + "&".join(["a"] * count), "/v1/rows/t?" + "&".join(["a="] * (count // 2)),
+                            "/healthz?" + "&" * count, "/healthz?" + "a&" * count):
+                with self.subTest(count=count), self.s.raw() as c:
+                    self.assertIn(c.ask(get(targets)).status, (200, 400, 413))
+                    self.assertEqual(c.ask(get("/healthz")).status, 200)
 
     def test_a_head_that_is_too_large(self):
         most = int(re.search(r"HEAD_BYTES_MAX, (\d+)", (sheaf.TOP / "shared/limits.h").read_text()).group(1))
@@ -319,7 +394,8 @@ class Limits(server.Case):
 
     def test_transfer_ms_for_an_answer(self):
         s = self.limited(transfer_ms=400)
-        self.assertEqual(self.done(s.post(path("t"), [{"id": n, "a": "x" * 100000} for n in range(100)]))["accepted"], 100)
+        for n in range(100):  # each for itself: all at once might take longer than that on a busy machine
+            self.done(s.post(path("t"), {"id": n, "a": "x" * 100000}), 201)
         with s.raw() as c:
             c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             c.send(get("/v1/rows/t"))
