@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define GUARD_NAME_SIZE 256
+
 bool guard_token_fits(const char *token, const char *authorization)
 {
     if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
@@ -42,7 +44,7 @@ static bool split(const char *host, char *name, size_t size, bool *ret_bracketed
 
 bool guard_host_is_known(const char *host, const char *name)
 {
-    char bare[256];
+    char bare[GUARD_NAME_SIZE];
     bool bracketed;
     struct in6_addr address;
 
@@ -54,9 +56,28 @@ bool guard_host_is_known(const char *host, const char *name)
            (name && strcasecmp(bare, name) == 0);
 }
 
+/* The port's text; `standard`: when it names none. */
+static const char *port_of(const char *authority, const char *standard)
+{
+    size_t bracket = *authority == '[' ? strcspn(authority, "]") : 0;
+    const char *colon = strchr(authority + bracket, ':');
+
+    return colon ? colon + 1 : standard;
+}
+
 bool guard_origin_is_own(const char *origin, const char *host)
 {
+    char origin_name[GUARD_NAME_SIZE], host_name[GUARD_NAME_SIZE];
+    bool origin_bracketed, host_bracketed;
+
     if (!origin)
         return true;
-    return host && strncasecmp(origin, "http://", 7) == 0 && strcasecmp(origin + 7, host) == 0;
+    bool plain = strncasecmp(origin, "http://", 7) == 0;
+    if (!host || (!plain && strncasecmp(origin, "https://", 8) != 0))
+        return false;
+    const char *authority = origin + (plain ? 7 : 8), *standard = plain ? "80" : "443";
+    return split(authority, origin_name, sizeof origin_name, &origin_bracketed) &&
+           split(host, host_name, sizeof host_name, &host_bracketed) && origin_bracketed == host_bracketed &&
+           strcasecmp(origin_name, host_name) == 0 &&
+           strcmp(port_of(authority, standard), port_of(host, standard)) == 0;
 }

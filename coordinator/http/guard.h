@@ -13,7 +13,8 @@ bool guard_token_fits(const char *token, const char *authorization);
  * made to send one), or `name`, which the server was told to be called; may be NULL. */
 bool guard_host_is_known(const char *host, const char *name);
 
-/* Whether Origin is absent or the page of this very host and port. */
+/* Whether Origin is absent or the page of this very host and port, whichever of http and https it came by: a proxy may
+ * have ended its TLS. A port that is not given is the one that the page's scheme stands for. */
 bool guard_origin_is_own(const char *origin, const char *host);
 
 #endif

@@ -226,10 +226,11 @@ class Security(server.Case):
                     self.refused(s.get(target, {"Host": host}), 403, "forbidden")
         with s.raw() as c:
             self.assertIn(c.ask("GET /v1/schema HTTP/1.1\r\n\r\n").status, (400, 403))
-        for origin in ("http://evil.example", "null", f"https://{own}", "http://127.0.0.1:1", f"http://{own}.evil.example", "http://localhost", ""):
+        for origin in ("http://evil.example", "null", f"ftp://{own}", "https://127.0.0.1", "http://127.0.0.1:1", f"http://{own}.evil.example", "http://localhost", ""):
             with self.subTest(origin=origin):
                 self.refused(s.post(path("users"), USER, {"Host": own, "Origin": origin}), 403, "forbidden")
-        self.done(s.post(path("users"), USER, {"Host": own, "Origin": f"http://{own}"}), 201)
+        for n, (host, origin) in enumerate(((own, f"http://{own}"), (own, f"https://{own}"), ("db.example", "https://db.example"))):
+            self.done(s.post(path("users"), {**USER, "id": n + 1, "email": f"{n}@example.org"}, {"Host": host, "Origin": origin}), 201)
 
     def test_nobody_else_gets_at_directory_and_sockets_and_no_core_is_dumped(self):
         s = self.serve(config=ONE)

@@ -54,12 +54,53 @@ static void foreign_names_are_no_hosts_of_ours(void **state)
 static void an_origin_is_ours_with_host_and_port(void **state)
 {
     (void)state;
-    assert_true(guard_origin_is_own(NULL, "localhost:80"));
-    assert_true(guard_origin_is_own("http://localhost:80", "localhost:80"));
-    assert_false(guard_origin_is_own("http://localhost:81", "localhost:80"));
-    assert_false(guard_origin_is_own("http://localhost:80.evil", "localhost:80"));
-    assert_false(guard_origin_is_own("null", "localhost:80"));
-    assert_false(guard_origin_is_own("http://localhost", NULL));
+    const struct {
+        const char *origin, *host;
+    } own[] = {{NULL, "localhost:80"},
+               {NULL, NULL},
+               {"http://localhost:80", "localhost:80"},
+               {"http://LOCALHOST:8080", "localhost:8080"},
+               {"HTTPS://db.example", "db.example"}, /* TLS ends at a proxy, which passes Host on */
+               {"https://db.example:8443", "db.example:8443"},
+               {"https://db.example", "db.example:443"},
+               {"http://db.example", "db.example:80"},
+               {"http://db.example:80", "db.example"},
+               {"https://db.example:443", "db.example"},
+               {"http://db.example", "db.example"},
+               {"https://[::1]:8443", "[::1]:8443"},
+               {"https://[::1]", "[::1]"}};
+    const struct {
+        const char *origin, *host;
+    } foreign[] = {{"http://localhost:81", "localhost:80"},
+                   {"http://localhost:80.evil", "localhost:80"},
+                   {"http://localhost", "localhost:8080"},
+                   {"https://db.example", "db.example:80"},
+                   {"http://db.example", "db.example:443"},
+                   {"http://db.example:443", "db.example"},
+                   {"https://db.example:80", "db.example"},
+                   {"https://db.example:8443", "db.example"},
+                   {"https://evil.example", "db.example"},
+                   {"https://db.example.evil", "db.example"},
+                   {"https://db.example@evil", "db.example"},
+                   {"https://[::1]", "::1"},
+                   {"https://::1", "[::1]"},
+                   {"https://[::2]", "[::1]"},
+                   {"https://db.example/", "db.example"},
+                   {"https://db.example:", "db.example"},
+                   {"https://db.example:443x", "db.example"},
+                   {"https://db.example:0443", "db.example"},
+                   {"https://", "db.example"},
+                   {"https://", ""},
+                   {"ftp://db.example", "db.example"},
+                   {"db.example", "db.example"},
+                   {"null", "localhost:80"},
+                   {"null", "null"},
+                   {"", "localhost:80"},
+                   {"http://localhost:80", NULL}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        assert_true(guard_origin_is_own(own[i].origin, own[i].host));
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        assert_false(guard_origin_is_own(foreign[i].origin, foreign[i].host));
 }
 
 int main(void)
