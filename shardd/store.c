@@ -247,7 +247,9 @@ static bool load_own_tables(struct store *store, struct error *error)
     if (store->schema && schema_find_database(store->schema, store->database) == SCHEMA_NONE)
         return error_set(error, ERROR_PARSE, "database %s: %s: the stored schema places no table in it",
                          store->database, store->path);
-    return store->schema && prepare(store, "INSERT INTO _sheaf_applied VALUES (?1, ?2)", &store->mark, error) &&
+    return store->schema &&
+           store_check_objects(store->connection, store->schema, store->database, store->path, error) &&
+           prepare(store, "INSERT INTO _sheaf_applied VALUES (?1, ?2)", &store->mark, error) &&
            prepare(store, "DELETE FROM _sheaf_applied WHERE batch <= ?1", &store->forget_marks, error) &&
            prepare(store, "SELECT result FROM _sheaf_applied WHERE batch = ?1", &store->marked, error);
 }

@@ -37,7 +37,8 @@ struct store_options {
 };
 
 /* Errors name the database and the file: ERROR_UNAVAILABLE (locked by another), ERROR_IO, ERROR_PARSE (not a database,
- * another application's, a newer format). Nothing of a file that is not ours is changed. */
+ * another application's, a newer format, tables or triggers that are not the schema's). Nothing of a file that is not
+ * ours is changed. */
 struct store *store_open(const struct store_options *options, struct error *error);
 /* Checkpoints and closes. NULL is fine. */
 void store_close(struct store *store);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_meta.h"
 
+#include "file_objects.h"
 #include "prepared.h"
 #include "sql_name.h"
 
@@ -69,6 +70,44 @@ bool store_meta_claim(sqlite3 *connection, uint64_t epoch, uint64_t coordinator,
     if (!ok)
         sqlite3_exec(connection, "ROLLBACK", NULL, NULL, NULL);
     return ok;
+}
+
+/* ---- what the user's statements made ---- */
+
+struct differences {
+    char first[sizeof((struct error *)NULL)->text];
+    size_t count;
+};
+
+static bool note_difference(void *context, const char *text, struct error *error)
+{
+    struct differences *differences = context;
+    (void)error;
+    if (!differences->count++)
+        snprintf(differences->first, sizeof differences->first, "%s", text);
+    return true;
+}
+
+bool store_check_objects(sqlite3 *connection, const struct schema *schema, const char *database, const char *path,
+                         struct error *error)
+{
+    struct differences differences = {.count = 0};
+    char places[40] = "";
+    switch (file_objects_compare(connection, &schema->databases[schema_find_database(schema, database)],
+                                 note_difference, &differences, error)) {
+    case FILE_OBJECTS_FAILED:
+        return error_prefix(error, "database %s: %s: ", database, path);
+    case FILE_OBJECTS_UNREADABLE:
+        return error_set(error, ERROR_IO, "database %s: %s: %s", database, path, sqlite3_errmsg(connection));
+    case FILE_OBJECTS_COMPARED:
+        break;
+    }
+    if (!differences.count)
+        return true;
+    if (differences.count > 1)
+        snprintf(places, sizeof places, " in %zu places", differences.count);
+    return error_set(error, ERROR_PARSE, "database %s: %s was changed past Sheaf%s: %s", database, path, places,
+                     differences.first);
 }
 
 /* ---- hello's answer ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inspection.h"
 
+#include "file_objects.h"
 #include "limits.h"
 
 #include <stdio.h>
@@ -108,86 +109,30 @@ static bool judge_origin(struct inspection *in, struct error *error)
 
 /* ---- its tables, indexes, views and triggers ---- */
 
-static const char objects[] = "SELECT type, name, sql FROM sqlite_schema"
-                              " WHERE name NOT LIKE '\\_sheaf\\_%' ESCAPE '\\'"
-                              " AND name NOT LIKE 'sqlite\\_autoindex\\_\\_sheaf\\_%' ESCAPE '\\'"
-                              " AND name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\' AND name <> 'sqlite_sequence'"
-                              " ORDER BY type, name";
+struct differences {
+    struct inspection *in;
+    size_t count;
+};
 
-sqlite3 *inspection_model(const struct schema_database *database)
+static bool add_difference(void *context, const char *text, struct error *error)
 {
-    sqlite3 *model = NULL;
-    bool ok = sqlite3_open(":memory:", &model) == SQLITE_OK;
-    for (uint16_t i = 0; ok && i < database->statement_count; i++)
-        ok = sqlite3_exec(model, database->statements[i], NULL, NULL, NULL) == SQLITE_OK;
-    if (ok)
-        return model;
-    sqlite3_close(model);
-    return NULL;
-}
-
-static const char *text_of(sqlite3_stmt *row, int column)
-{
-    const char *text = (const char *)sqlite3_column_text(row, column);
-    return text ? text : "";
-}
-
-/* -1: the first row comes before the second; a row that is not there comes after all. */
-static int order_of(sqlite3_stmt *a, bool a_there, sqlite3_stmt *b, bool b_there)
-{
-    if (!a_there || !b_there)
-        return a_there ? -1 : 1;
-    int order = strcmp(text_of(a, 0), text_of(b, 0));
-    return order ? order : strcmp(text_of(a, 1), text_of(b, 1));
-}
-
-static bool add_difference(struct inspection *in, int order, sqlite3_stmt *model, sqlite3_stmt *own,
-                           struct error *error)
-{
-    sqlite3_stmt *row = order <= 0 ? model : own;
-    const char *type = text_of(row, 0), *name = text_of(row, 1);
-    if (order < 0)
-        return wrong(in, error, "the %s %s is not in it", type, name);
-    if (order > 0)
-        return wrong(in, error, "the %s %s is in it and not in the schema", type, name);
-    return wrong(in, error, "the %s %s differs from the schema: it is %s", type, name, text_of(own, 2));
-}
-
-static bool compare_rows(struct inspection *in, sqlite3_stmt *model, sqlite3_stmt *own, struct error *error)
-{
-    int left = sqlite3_step(model), right = sqlite3_step(own);
-    size_t differ = 0;
-    bool ok = true;
-    while (ok && (left == SQLITE_ROW || right == SQLITE_ROW)) {
-        int order = order_of(model, left == SQLITE_ROW, own, right == SQLITE_ROW);
-        bool same = order == 0 && !strcmp(text_of(model, 2), text_of(own, 2));
-        if (!same && ++differ <= FINDINGS_SHOWN)
-            ok = add_difference(in, order, model, own, error);
-        if (order <= 0)
-            left = sqlite3_step(model);
-        if (order >= 0)
-            right = sqlite3_step(own);
-    }
-    if (ok && differ > FINDINGS_SHOWN)
-        ok = wrong(in, error, "and %zu more differences from the schema", differ - FINDINGS_SHOWN);
-    return ok && (right == SQLITE_DONE || failed(in, "its schema cannot be read", error));
+    struct differences *differences = context;
+    return ++differences->count > FINDINGS_SHOWN || wrong(differences->in, error, "%s", text);
 }
 
 static bool compare_objects(struct inspection *in, struct error *error)
 {
-    sqlite3 *model = inspection_model(in->database);
-    sqlite3_stmt *expected = NULL, *own = NULL;
-    bool ok = model && sqlite3_prepare_v2(model, objects, -1, &expected, NULL) == SQLITE_OK;
-    if (!ok)
-        error_set(error, ERROR_INTERNAL, "the schema cannot be put into an empty database");
-    else if (sqlite3_prepare_v2(file_snapshot(in->file), objects, -1, &own, NULL) != SQLITE_OK)
-        ok = failed(in, "its schema cannot be read", error);
-    else
-        ok = compare_rows(in, expected, own, error);
-    sqlite3_finalize(expected);
-    sqlite3_finalize(own);
-    sqlite3_close(model);
-    return ok;
+    struct differences differences = {.in = in};
+    switch (file_objects_compare(file_snapshot(in->file), in->database, add_difference, &differences, error)) {
+    case FILE_OBJECTS_COMPARED:
+        return differences.count <= FINDINGS_SHOWN ||
+               wrong(in, error, "and %zu more differences from the schema", differences.count - FINDINGS_SHOWN);
+    case FILE_OBJECTS_UNREADABLE:
+        return failed(in, "its schema cannot be read", error);
+    case FILE_OBJECTS_FAILED:
+        break;
+    }
+    return false;
 }
 
 /* ---- integrity ---- */
@@ -202,8 +147,8 @@ static bool check_integrity(struct inspection *in, struct error *error)
     snprintf(sql, sizeof sql, "PRAGMA integrity_check(%d)", FINDINGS_SHOWN + 1);
     int result = sqlite3_prepare_v2(file_snapshot(in->file), sql, -1, &row, NULL);
     while (ok && result == SQLITE_OK && (result = sqlite3_step(row)) == SQLITE_ROW) {
-        const char *text = text_of(row, 0);
-        if (strcmp(text, "ok") && ++count <= FINDINGS_SHOWN)
+        const char *text = (const char *)sqlite3_column_text(row, 0);
+        if (text && strcmp(text, "ok") && ++count <= FINDINGS_SHOWN)
             ok = wrong(in, error, "integrity: %s", text);
         result = SQLITE_OK;
     }

@@ -3,8 +3,7 @@
  *
  * Whether it is there and can be read, SQLite's own integrity_check (pages, indexes and so unique keys, NOT NULL and
  * STRICT types; for CHECK see rules.h), whose it is, and whether the user's tables, indexes, views and triggers in it
- * are those of the schema. Names that begin with _sheaf_ are Sheaf's own, and SQLite's statistics are nobody's
- * business. */
+ * are those of the schema (file_objects.h). */
 #ifndef SHEAF_INSPECTION_H
 #define SHEAF_INSPECTION_H
 
@@ -20,8 +19,5 @@ bool inspection_run(const char *data, const struct schema *schema, database_id d
 /* Adds what a failed statement means for `about`. */
 bool inspection_failed(struct findings *findings, sqlite3 *connection, const char *about, const char *doing,
                        struct error *error);
-
-/* What the file would hold if the schema were put into it now, in memory; the caller closes it. NULL: out of memory. */
-sqlite3 *inspection_model(const struct schema_database *database);
 
 #endif

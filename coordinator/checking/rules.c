@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rules.h"
 
+#include "file_objects.h"
 #include "inspection.h"
 #include "rows.h"
 #include "sql_name.h"
@@ -140,7 +141,7 @@ bool rules_check(struct checked *checked, const struct schema *schema, table_id 
                  struct error *error)
 {
     struct rules rules = {.table = &schema->tables[table], .checked = checked, .findings = findings};
-    rules.model = inspection_model(&schema->databases[rules.table->database]);
+    rules.model = file_objects_model(&schema->databases[rules.table->database]);
     bool begun = false, ok = rules.model || no_memory(error);
     if (ok && may_have_rules(rules.model, rules.table->name)) {
         sqlite3_extended_result_codes(rules.model, 1);

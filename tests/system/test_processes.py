@@ -125,6 +125,18 @@ class Processes(sheaf.Case):
         self.assertIn("products", result.stderr)
         self.assertIn("not a database", result.stderr)
 
+    def test_a_database_whose_tables_were_changed_by_hand_is_named(self):
+        self.insert(USER)
+        with contextlib.closing(sqlite3.connect(sheaf.database(self.data, "users"))) as users:
+            users.executescript("CREATE TRIGGER gone AFTER INSERT ON users BEGIN DELETE FROM users; END")
+        for command in (("insert",), ("load", "users=" + self.path("u.csv", "id,name,email\n2,B,b@c.de\n"))):
+            result = self.ran(*command, "--data", self.data, input=json.dumps(USER), status=3)
+            self.assertIn("database users: ", result.stderr)
+            self.assertIn("users.db was changed past Sheaf: the trigger gone is in it and not in the schema", result.stderr)
+        with contextlib.closing(sqlite3.connect(sheaf.database(self.data, "users"))) as users:
+            users.executescript("DROP TRIGGER gone")
+        self.assertEqual(self.insert(USER)[0]["already_there"], True)
+
     def test_a_database_that_is_gone_is_not_made_anew(self):
         self.insert(USER)
         os.remove(sheaf.database(self.data, "users"))

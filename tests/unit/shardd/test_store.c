@@ -271,6 +271,40 @@ static void a_file_of_another_database_or_with_damaged_tables_is_refused(void **
     assert_false(shard_open(s));
 }
 
+/* Of another SQLite, while no shard has the file. */
+static void a_file_whose_tables_were_changed_by_hand_is_refused(void **state)
+{
+    static const struct {
+        const char *change, *back, *about;
+    } cases[] = {
+        {"ALTER TABLE notes ADD COLUMN more", "ALTER TABLE notes DROP COLUMN more",
+         "was changed past Sheaf: the table notes differs from the schema: it is CREATE TABLE notes"},
+        {"CREATE TRIGGER gone AFTER INSERT ON notes BEGIN DELETE FROM notes; END", "DROP TRIGGER gone",
+         "the trigger gone is in it and not in the schema"},
+        {"CREATE TRIGGER _sheaf_gone AFTER INSERT ON notes BEGIN DELETE FROM notes; END", "DROP TRIGGER _sheaf_gone",
+         "the trigger _sheaf_gone is in it"},
+        {"CREATE TRIGGER late AFTER INSERT ON _sheaf_applied BEGIN DELETE FROM notes; END", "DROP TRIGGER late",
+         "the trigger late is in it"},
+        {"CREATE INDEX quick ON notes (\"the \"\"text\"); CREATE VIEW seen AS SELECT 1",
+         "DROP INDEX quick; DROP VIEW seen", "in 2 places: the index quick is in it and not in the schema"},
+        {"DROP TABLE words", NULL, "was changed past Sheaf: the table words is not in it"},
+    };
+    struct shard *s = *state;
+    shard_start(s, 1);
+    shard_close(s);
+    write_file(shard_path(s, "town.db"), "ANALYZE; CREATE INDEX _sheaf_ix_5 ON notes (\"the \"\"text\")", NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(shard_open(s)); /* nothing is wrong with it */
+        shard_close(s);
+        write_file(shard_path(s, "town.db"), cases[i].change, NULL);
+        assert_refused(s, shard_open(s), ERROR_PARSE, cases[i].about);
+        assert_non_null(strstr(s->error.text, "database town: "));
+        assert_non_null(strstr(s->error.text, "town.db was changed"));
+        if (cases[i].back)
+            write_file(shard_path(s, "town.db"), cases[i].back, NULL);
+    }
+}
+
 static void a_directory_that_is_not_there_is_an_error(void **state)
 {
     struct shard *s = *state;
@@ -349,6 +383,7 @@ int main(void)
         TEST(a_file_that_is_not_ours_is_refused_and_left_as_it_is),
         TEST(another_programs_wal_is_not_folded_into_its_file),
         TEST(a_file_of_another_database_or_with_damaged_tables_is_refused),
+        TEST(a_file_whose_tables_were_changed_by_hand_is_refused),
         TEST(a_directory_that_is_not_there_is_an_error),
         TEST(the_highest_rowid_is_told_even_when_its_row_is_gone),
         TEST(the_last_rowid_is_told_by_itself),
