@@ -316,6 +316,7 @@ static bool prepare(struct load *load, struct error *error)
                                             .scratch = load->session.data,
                                             .parse = load->parse,
                                             .interrupted = interrupted,
+                                            .begin = load_rejects_begin,
                                             .reject = load_rejects_take,
                                             .context = load->rejects};
     return true;

@@ -26,7 +26,7 @@ struct load_rejects {
     uint64_t taken;
 };
 
-/* Opened, looked at through the descriptor, and only then emptied: a name may point elsewhere a moment later. */
+/* Opened, and looked at through the descriptor: a name may point elsewhere a moment later. */
 static FILE *open_file(const char *path, const struct outputs *outputs, struct error *error)
 {
     struct stat opened;
@@ -38,8 +38,7 @@ static FILE *open_file(const char *path, const struct outputs *outputs, struct e
 
     if (fd < 0 || fstat(fd, &opened) != 0)
         error_set(error, ERROR_PARSE, "--rejects %s: %s", path, strerror(errno));
-    else if (outputs_may_replace(outputs, "--rejects", path, &opened, error) &&
-             ((S_ISREG(opened.st_mode) && ftruncate(fd, 0) != 0) || !(file = fdopen(fd, "w"))))
+    else if (outputs_may_replace(outputs, "--rejects", path, &opened, error) && !(file = fdopen(fd, "w")))
         error_set(error, ERROR_IO, "--rejects %s: %s", path, strerror(errno));
     if (!file && fd >= 0)
         close(fd);
@@ -70,6 +69,17 @@ struct load_rejects *load_rejects_open(const char *path, const struct outputs *o
 static bool cannot_write(const struct load_rejects *rejects, struct error *error)
 {
     return error_set(error, ERROR_IO, "--rejects %s: %s", rejects->path, strerror(errno));
+}
+
+bool load_rejects_begin(void *context, struct error *error)
+{
+    struct load_rejects *rejects = context;
+    struct stat file;
+
+    return !rejects->file ||
+           (fstat(fileno(rejects->file), &file) == 0 &&
+            (!S_ISREG(file.st_mode) || ftruncate(fileno(rejects->file), 0) == 0)) ||
+           cannot_write(rejects, error);
 }
 
 bool load_rejects_close(struct load_rejects *rejects, struct error *error)

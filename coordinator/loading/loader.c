@@ -192,6 +192,10 @@ enum loader_result loader_run(const struct loader_options *options, struct error
         loader_release(&loader);
         return error->code == ERROR_INTERNAL ? LOADER_FAILED : LOADER_UNREADABLE;
     }
+    if (options->begin && !options->begin(options->context, error)) {
+        loader_release(&loader);
+        return LOADER_FAILED;
+    }
     run_components(&loader);
     enum loader_result result = results[atomic_load(&loader.run.stop)];
     if (result == LOADER_FAILED || result == LOADER_UNREADABLE)

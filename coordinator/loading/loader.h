@@ -66,6 +66,8 @@ struct loader_options {
     struct histogram
         *parse; /* input_count of them, zeroed: ns per record; read them when the load is over. May be NULL */
     bool (*interrupted)(void);
+    /* The files are all open and their headers right; false ends the load before its first row. May be NULL. */
+    bool (*begin)(void *context, struct error *error);
     /* A refused row; serialised, from any thread; false stops the load (the rejects file is full). May be NULL. */
     bool (*reject)(void *context, const struct loader_reject *reject, struct error *error);
     void *context;

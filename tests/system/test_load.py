@@ -253,6 +253,16 @@ class Load(sheaf.Case):
                 self.assertEqual(result.stdout, "")
         self.assertFalse(os.path.exists(sheaf.database(self.data, "users")))
 
+    def test_rejects_that_are_being_mended_survive_a_wrong_header(self):
+        f = self.files()
+        wrong, rejects = self.path("wrong.csv", "id,nonsense\n1,2\n"), self.path("rejects.ndjson", "being mended\n")
+        for files in ([f"users={wrong}"], [f["users"], f"products={wrong}"]):
+            self.load(*files, args=("--rejects", rejects), status=2)
+            with open(rejects) as file:
+                self.assertEqual(file.read(), "being mended\n")
+        self.load(f["users"], args=("--rejects", rejects))  # nothing refused: and nothing of an earlier load in it
+        self.assertEqual(os.path.getsize(rejects), 0)
+
     def test_a_stdout_that_is_closed_is_no_success(self):
         f = self.files()
         command = [sheaf.COORDINATOR, "load", "--quiet", "--data", self.data, f["users"]]

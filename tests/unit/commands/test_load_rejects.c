@@ -93,6 +93,7 @@ static void a_reject_is_a_line_that_can_be_mended(void **state)
     put_file("rejects", "what was here before, and longer than what comes");
     struct load_rejects *rejects = load_rejects_open("rejects", &outputs, schema, &error);
     assert_non_null(rejects);
+    assert_true(load_rejects_begin(rejects, &error));
     take(rejects, &input, 3, "a,b", "1,\"x\ny\"", 7, false);
     take(rejects, &input, 9, "", "\xff\x01", 2, false);
     take(rejects, &packed, 2, "", "ab", 2, false);
@@ -118,6 +119,22 @@ static void a_reject_is_a_line_that_can_be_mended(void **state)
         "\"message\":\"it \\\"is\\\" wrong\",\"raw\":\"aä\",\"truncated\":true}\n");
 }
 
+static void what_was_there_stays_until_the_load_begins(void **state)
+{
+    (void)state;
+    struct error error;
+
+    put_file("rejects", "being mended");
+    struct load_rejects *rejects = load_rejects_open("rejects", &outputs, schema, &error);
+    assert_non_null(rejects);
+    assert_true(load_rejects_close(rejects, &error));
+    assert_string_equal(content("rejects"), "being mended");
+    rejects = load_rejects_open("rejects", &outputs, schema, &error);
+    assert_true(load_rejects_begin(rejects, &error));
+    assert_string_equal(content("rejects"), "");
+    assert_true(load_rejects_close(rejects, &error));
+}
+
 static void reasons_stay_bounded(void **state)
 {
     (void)state;
@@ -127,6 +144,7 @@ static void reasons_stay_bounded(void **state)
     size_t count;
 
     struct load_rejects *rejects = load_rejects_open("rejects", &outputs, schema, &error);
+    assert_true(load_rejects_begin(rejects, &error));
     for (int i = 0; i < LOAD_REASONS_MAX * 2; i++) {
         snprintf(constraint, sizeof constraint, "c%d", i);
         take(rejects, &input, 1, constraint, "", 0, false);
@@ -146,6 +164,7 @@ static void a_full_disk_is_told(void **state)
     struct load_rejects *rejects = load_rejects_open("/dev/full", &outputs, schema, &error);
 
     assert_non_null(rejects);
+    assert_true(load_rejects_begin(rejects, &error));
     take(rejects, &input, 3, "", "x", 1, false);
     assert_false(load_rejects_close(rejects, &error));
     assert_int_equal(error.code, ERROR_IO);
@@ -156,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_input_is_never_overwritten),
         cmocka_unit_test(a_reject_is_a_line_that_can_be_mended),
+        cmocka_unit_test(what_was_there_stays_until_the_load_begins),
         cmocka_unit_test(reasons_stay_bounded),
         cmocka_unit_test(a_full_disk_is_told),
     };
