@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -208,6 +209,54 @@ static int open_locked(const char *path, int64_t wait_ms, int *ret_result)
     }
 }
 
+/* The process that has the flock, as the kernel tells: the pid in the file is that of the last shardd, which may be
+ * gone. 0: not known (it is in another container, or this file system numbers its devices in another way). */
+static long holder_of(int descriptor)
+{
+    struct stat is;
+    char line[256];
+    long holder = 0;
+    FILE *locks = fstat(descriptor, &is) == 0 ? fopen("/proc/locks", "re") : NULL;
+    while (locks && holder <= 0 && fgets(line, sizeof line, locks)) {
+        long pid;
+        unsigned major_number, minor_number;
+        unsigned long long inode;
+        if (sscanf(line, "%*d: FLOCK %*s %*s %ld %x:%x:%llu", &pid, &major_number, &minor_number, &inode) == 4 &&
+            inode == is.st_ino && makedev(major_number, minor_number) == is.st_dev)
+            holder = pid;
+    }
+    if (locks)
+        fclose(locks);
+    return holder > 0 ? holder : 0;
+}
+
+static void name_of(long pid, char *name, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/comm", pid);
+    FILE *file = fopen(path, "re");
+    if (!file || !fgets(name, (int)size, file))
+        snprintf(name, size, "a program");
+    name[strcspn(name, "\n")] = '\0';
+    if (file)
+        fclose(file);
+}
+
+static bool held(const char *path, int descriptor, struct error *error)
+{
+    char name[64];
+    long pid = holder_of(descriptor);
+    if (!pid) {
+        ssize_t len = pread(descriptor, name, sizeof name - 1, 0);
+        name[len > 0 ? len : 0] = '\0';
+        name[strspn(name, "0123456789")] = '\0';
+        return error_set(error, ERROR_UNAVAILABLE, "%s is held by another program, perhaps by the last shardd (pid %s)",
+                         path, name);
+    }
+    name_of(pid, name, sizeof name);
+    return error_set(error, ERROR_UNAVAILABLE, "%s is held by %s (pid %ld)", path, name, pid);
+}
+
 int owner_lock(const char *path, int64_t wait_ms, struct error *error)
 {
     int result, descriptor = open_locked(path, wait_ms, &result);
@@ -217,16 +266,12 @@ int owner_lock(const char *path, int64_t wait_ms, struct error *error)
     }
     if (result == 0 && write_pid(descriptor))
         return descriptor;
-    if (result == 0) {
+    if (result == 0)
         error_set(error, ERROR_IO, "%s: cannot be written: %s", path, strerror(errno));
-    } else if (result == EINTR || result == EWOULDBLOCK) {
-        char holder[32] = "";
-        ssize_t len = pread(descriptor, holder, sizeof holder - 1, 0);
-        holder[len > 0 ? strcspn(holder, "\n") : 0] = '\0';
-        error_set(error, ERROR_UNAVAILABLE, "%s is held by another shardd (pid %s)", path, holder);
-    } else {
+    else if (result == EINTR || result == EWOULDBLOCK)
+        held(path, descriptor, error);
+    else
         error_set(error, ERROR_IO, "%s: %s", path, strerror(result));
-    }
     close(descriptor);
     return -1;
 }

@@ -27,7 +27,8 @@ bool owner_register_vfs(struct error *error);
 uint64_t owner_io_progress(uint64_t now_ns, uint64_t within_ns);
 
 /* Takes the lock file `path`, waiting up to wait_ms for a predecessor that is just ending. Writes our pid into it.
- * Gives the descriptor; -1: ERROR_UNAVAILABLE names the pid that holds it, ERROR_IO that it cannot be made. */
+ * Gives the descriptor; -1: ERROR_UNAVAILABLE names the process that holds it where the kernel tells,
+ * ERROR_IO that it cannot be made. */
 int owner_lock(const char *path, int64_t wait_ms, struct error *error);
 void owner_unlock(int descriptor);
 /* The same, and takes the lock file away. */
