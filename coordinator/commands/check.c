@@ -217,7 +217,12 @@ int check_command(int argc, char **argv)
     struct session session;
     struct error error;
     int first;
-    const struct options_spec spec = {.verb = "check", .usage = "[OPTION]...", .about = about, .examples = examples};
+    const struct options_spec spec = {.verb = "check",
+                                      .usage = "[OPTION]...",
+                                      .about = about,
+                                      .examples = examples,
+                                      .no_schema = true,
+                                      .no_metrics = true};
     enum options_result result = options_read(&spec, argc, argv, &options, &first);
     if (result != OPTIONS_GO)
         return options_leave(result);

@@ -29,6 +29,8 @@ static const struct options_spec spec = {
              "status is 0 when all went as planned, 1 when not.\n",
     .examples = "  coordinator demo\n"
                 "  coordinator demo --data /tmp/shop --metrics json --metrics-file times.json\n",
+    .no_schema = true,
+    .data_help = "directory of the databases (else ./sheaf-demo)",
 };
 
 /* Whether the directory holds the shop and nothing else; where its tables are placed does not matter. */

@@ -97,6 +97,17 @@ static bool put_option(struct buffer *out, const struct options_own *option)
            put_help(out, out->len - before, option->help);
 }
 
+static bool put_common(const struct options_spec *spec, enum common_option which, struct buffer *out)
+{
+    struct options_own option = common[which];
+
+    if ((which == SCHEMA && spec->no_schema) || ((which == METRICS || which == METRICS_FILE) && spec->no_metrics))
+        return true;
+    if (which == DATA && spec->data_help)
+        option.help = spec->data_help;
+    return put_option(out, &option);
+}
+
 static enum options_result print_help(const struct options_spec *spec)
 {
     struct buffer out = {0};
@@ -106,7 +117,7 @@ static enum options_result print_help(const struct options_spec *spec)
     for (size_t i = 0; i < spec->own_count && fine; i++)
         fine = put_option(&out, &spec->own[i]);
     for (size_t i = 0; i < COMMON_COUNT && fine; i++)
-        fine = put_option(&out, &common[i]);
+        fine = put_common(spec, (enum common_option)i, &out);
     if (spec->examples)
         fine = fine && buffer_format(&out, "\nExamples:\n%s", spec->examples);
     if (!fine)

@@ -58,7 +58,10 @@ struct options_spec {
      */
     bool (*take)(void *context, size_t which, const char *argument, struct error *error);
     void *context;
-    bool operands; /* whether arguments that are no options are allowed */
+    bool operands;         /* whether arguments that are no options are allowed */
+    bool no_schema;        /* --schema is no help: the verb refuses it by itself */
+    bool no_metrics;       /* likewise --metrics and --metrics-file */
+    const char *data_help; /* what --data is where not as elsewhere; NULL: as elsewhere */
 };
 
 enum options_result {

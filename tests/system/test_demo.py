@@ -50,6 +50,14 @@ class Demo(sheaf.Case):
 
 
 class Verbs(sheaf.Case):
+    def test_help_names_what_the_verb_takes(self):
+        """No option that it refuses, and the directory that it uses."""
+        for verb, absent in (("demo", ["--schema", "SHEAF_DATA", "sheaf-data"]), ("check", ["--schema", "--metrics"])):
+            text = self.ran(verb, "--help").stdout
+            for word in absent:
+                self.assertNotIn(word, text)
+        self.assertIn("else ./sheaf-demo", self.ran("demo", "--help").stdout)
+
     def test_help_version_and_usage(self):
         for arguments in (["--help"], ["demo", "--help"], ["load", "--help"], ["insert", "--help"], ["--version"]):
             result = self.ran(*arguments)
