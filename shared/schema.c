@@ -41,7 +41,10 @@ static database_id add_database(struct schema *schema, const char *name, struct 
         return SCHEMA_NONE;
     }
     if (schema->database_count == LIMIT_DATABASES_MAX) {
-        error_set(error, ERROR_TOO_LARGE, "more than %d databases", LIMIT_DATABASES_MAX);
+        error_set(
+            error, ERROR_TOO_LARGE,
+            "more than %d databases: in the configuration [database NAME] tables = … puts several tables into one",
+            LIMIT_DATABASES_MAX);
         return SCHEMA_NONE;
     }
     struct schema_database *larger =

@@ -83,7 +83,7 @@ static int authorize(void *context, int action, const char *first, const char *s
         /* SQLite's own bookkeeping while it creates */
         if (first && !strncasecmp(first, "sqlite_", 7) && database && !strcmp(database, "main"))
             return SQLITE_OK;
-        if (first && !strncasecmp(first, "sqlite_temp_", 12))
+        if ((first && !strncasecmp(first, "sqlite_temp_", 12)) || (database && !strcmp(database, "temp")))
             return deny(watch, temporary, NULL);
         return deny(watch,
                     action == SQLITE_INSERT   ? "INSERT into"

@@ -252,6 +252,19 @@ static bool key_is_made_of(const struct schema_table *parent, const struct schem
     return true;
 }
 
+static bool no_such_key(const struct schema *schema, const struct schema_reference *reference, struct error *error)
+{
+    const struct schema_table *parent = &schema->tables[reference->parent];
+    const struct schema_key *key = parent->primary_key == SCHEMA_NONE ? NULL : &parent->keys[parent->primary_key];
+    char named[256], primary[256] = "";
+    schema_columns_joined(parent, reference->parent_columns, reference->column_count, named, sizeof named);
+    if (key)
+        schema_columns_joined(parent, key->columns, key->column_count, primary, sizeof primary);
+    return error_set(error, ERROR_PARSE, "table %s: its reference (%s) names (%s) of %s, which is no key there%s%s%s",
+                     schema->tables[reference->child].name, reference->constraint, named, parent->name,
+                     key ? "; its primary key is (" : "", primary, key ? ")" : "");
+}
+
 static bool find_parent_key(const struct schema *schema, struct schema_reference *reference, struct error *error)
 {
     const struct schema_table *parent = &schema->tables[reference->parent];
@@ -269,8 +282,7 @@ static bool find_parent_key(const struct schema *schema, struct schema_reference
                     reference->key_order[k] = c;
         return true;
     }
-    return error_set(error, ERROR_PARSE, "table %s: its reference (%s) names columns of %s that are not a key there",
-                     schema->tables[reference->child].name, reference->constraint, parent->name);
+    return no_such_key(schema, reference, error);
 }
 
 static enum reference_action action_of(const char *text)

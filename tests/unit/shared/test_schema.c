@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "limits.h"
 #include "schema.h"
 
 #include <setjmp.h>
@@ -135,6 +136,8 @@ static void what_cannot_be_kept_is_refused_by_name(void **state)
         {"VACUUM;", "make a schema"},
         {"BEGIN;", "BEGIN"},
         {"CREATE TEMP TABLE x (y);", "temporary objects live in no database"},
+        {"CREATE TABLE temp.x (y);", "temporary objects live in no database"},
+        {"CREATE INDEX temp.x ON t (b);", "TEMP index on non-TEMP table"},
         {"CREATE TEMP VIEW x AS SELECT 1;", "temporary objects live in no database"},
         {"CREATE TABLE \"\" (y);", "an empty name"},
         {"CREATE TABLE x AS SELECT * FROM t;", "AS SELECT"},
@@ -146,9 +149,12 @@ static void what_cannot_be_kept_is_refused_by_name(void **state)
         {"CREATE TRIGGER g BEFORE INSERT ON t BEGIN SELECT RAISE(IGNORE); END;", "RAISE(IGNORE)"},
         {"CREATE TRIGGER g BEFORE DELETE ON t BEGIN SELECT id FROM s; END;", "another database"},
         {"CREATE VIEW w AS SELECT * FROM t, s;", "another database"},
+        {"CREATE VIEW w AS SELECT a, (SELECT count(*) FROM s) FROM t;", "another database"},
         {"CREATE VIEW w AS SELECT * FROM nowhere;", "nowhere"},
         {"CREATE TABLE x (y REFERENCES nowhere (z));", "nowhere"},
-        {"CREATE TABLE x (y REFERENCES t (b));", "not a key"},
+        {"CREATE TABLE x (y REFERENCES t (b));", "(y) names (b) of t, which is no key there; its primary key is (id)"},
+        {"CREATE TABLE k (a, b, PRIMARY KEY (b, a)); CREATE TABLE x (y REFERENCES k);",
+         "(y) names (b) of k, which is no key there; its primary key is (b,a)"},
         {"CREATE TABLE x (y, z, FOREIGN KEY (y, z) REFERENCES t);", "primary key"},
         {"CREATE TABLE x (y UNIQUE ON CONFLICT REPLACE);", "ON CONFLICT REPLACE"},
         {"CREATE TABLE x (y UNIQUE ON /* really */ CONFLICT\nignore);", "ON CONFLICT IGNORE"},
@@ -189,6 +195,18 @@ static void what_only_looks_forbidden_is_accepted(void **state)
     assert_memory_equal(schema->databases[0].statements[0], "CREATE TABLE t (", 16);
     assert_memory_equal(schema->databases[0].statements[2] + strlen(schema->databases[0].statements[2]) - 3, "END", 3);
     schema_free(schema);
+}
+
+static void more_databases_than_there_can_be_name_the_way_out(void **state)
+{
+    (void)state;
+    struct buffer text = {0};
+    struct error error;
+    for (unsigned i = 0; i <= LIMIT_DATABASES_MAX; i++)
+        assert_true(buffer_format(&text, "CREATE TABLE t%u (x);\n", i));
+    assert_null(schema_load((const char *)text.bytes, text.len, "many.sql", NULL, &error));
+    assert_non_null(strstr(error.text, "[database NAME] tables = "));
+    buffer_release(&text);
 }
 
 static void placement_decides_what_lives_together(void **state)
@@ -264,6 +282,7 @@ int main(void)
         cmocka_unit_test(keys_of_every_kind_are_read_back),
         cmocka_unit_test(what_cannot_be_kept_is_refused_by_name),
         cmocka_unit_test(what_only_looks_forbidden_is_accepted),
+        cmocka_unit_test(more_databases_than_there_can_be_name_the_way_out),
         cmocka_unit_test(placement_decides_what_lives_together),
         cmocka_unit_test(a_difference_is_named_and_layout_is_none),
         cmocka_unit_test(a_file_name_is_safe),
