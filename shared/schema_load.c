@@ -310,8 +310,10 @@ static int watch_touch(void *context, int action, const char *first, const char 
         return SQLITE_OK;
     if (action == SQLITE_READ) {
         table_id table = schema_find_table(watch->schema, first, strlen(first));
-        if (table != SCHEMA_NONE)
+        if (table != SCHEMA_NONE && second && *second)
             watch->touch->reads[table] = true;
+        else if (table != SCHEMA_NONE) /* SQLite says so of a WITH of that name, too */
+            watch->touch->names[table] = true;
     } else if (action == SQLITE_INSERT || action == SQLITE_UPDATE || action == SQLITE_DELETE) {
         snprintf(watch->touch->writes, sizeof watch->touch->writes, "%s", first);
     }
@@ -333,29 +335,58 @@ static bool put_update(struct buffer *sql, const struct schema_table *table)
     return ok;
 }
 
+/* The table that a program opens, itself or an index of it; SCHEMA_NONE: none of the schema's. */
+static table_id opened_table(sqlite3 *memory, const struct schema *schema, int root_page)
+{
+    sqlite3_stmt *owner = NULL;
+    table_id table = SCHEMA_NONE;
+    if (sqlite3_prepare_v2(memory, "SELECT tbl_name FROM sqlite_schema WHERE rootpage = ?1", -1, &owner, NULL) ==
+        SQLITE_OK) {
+        sqlite3_bind_int(owner, 1, root_page);
+        const char *name = sqlite3_step(owner) == SQLITE_ROW ? (const char *)sqlite3_column_text(owner, 0) : NULL;
+        if (name)
+            table = schema_find_table(schema, name, strlen(name));
+    }
+    sqlite3_finalize(owner);
+    return table;
+}
+
+/* A table is opened where it is meant, a WITH of its name is not. */
+static void look_for_table(sqlite3 *memory, const struct schema *schema, sqlite3_stmt *explain,
+                           struct schema_touch *touch)
+{
+    const char *opcode = (const char *)sqlite3_column_text(explain, 1);
+    if (!opcode || (strcmp(opcode, "OpenRead") != 0 && strcmp(opcode, "ReopenIdx") != 0))
+        return;
+    table_id table = opened_table(memory, schema, sqlite3_column_int(explain, 3));
+    if (table != SCHEMA_NONE && touch->names[table])
+        touch->reads[table] = true;
+}
+
 /* RAISE is a Halt whose P1 is the error (none for IGNORE) and whose P2 says what becomes of the statement: 1 rollback,
  * 2 abort, 3 fail, 4 ignore (OE_… in SQLite). */
 static void look_for_raise(sqlite3_stmt *explain, struct schema_touch *touch)
 {
-    while (sqlite3_step(explain) == SQLITE_ROW) {
-        const char *opcode = (const char *)sqlite3_column_text(explain, 1);
-        if (!opcode || strcmp(opcode, "Halt") != 0)
-            continue;
-        int code = sqlite3_column_int(explain, 2), then = sqlite3_column_int(explain, 3);
-        if (code == 0 && then == 4)
-            touch->raises = "IGNORE";
-        else if (code == SQLITE_CONSTRAINT_TRIGGER && then != 2)
-            touch->raises = then == 1 ? "ROLLBACK" : "FAIL";
-    }
+    const char *opcode = (const char *)sqlite3_column_text(explain, 1);
+    if (!opcode || strcmp(opcode, "Halt") != 0)
+        return;
+    int code = sqlite3_column_int(explain, 2), then = sqlite3_column_int(explain, 3);
+    if (code == 0 && then == 4)
+        touch->raises = "IGNORE";
+    else if (code == SQLITE_CONSTRAINT_TRIGGER && then != 2)
+        touch->raises = then == 1 ? "ROLLBACK" : "FAIL";
 }
 
-static bool compile(sqlite3 *memory, const struct buffer *sql, const char *name, struct schema_touch *touch,
-                    struct error *error)
+static bool compile(sqlite3 *memory, const struct schema *schema, const struct buffer *sql, const char *name,
+                    struct schema_touch *touch, struct error *error)
 {
     sqlite3_stmt *explain = NULL;
     if (sqlite3_prepare_v2(memory, (const char *)sql->bytes, (int)sql->len, &explain, NULL) != SQLITE_OK)
         return error_set(error, ERROR_PARSE, "%s: %s", name, sqlite3_errmsg(memory));
-    look_for_raise(explain, touch);
+    while (sqlite3_step(explain) == SQLITE_ROW) {
+        look_for_raise(explain, touch);
+        look_for_table(memory, schema, explain, touch);
+    }
     sqlite3_finalize(explain);
     return true;
 }
@@ -384,7 +415,7 @@ bool schema_touch_of(sqlite3 *memory, const struct schema *schema, const struct 
             put = put && put_update(&sql, &schema->tables[on]);
         else
             put = put && buffer_put_text(&sql, "DELETE FROM ") && sql_put_name(&sql, statement->table);
-        ok = put ? compile(memory, &sql, statement->name, ret_touch, error)
+        ok = put ? compile(memory, schema, &sql, statement->name, ret_touch, error)
                  : error_set(error, ERROR_INTERNAL, "out of memory");
     }
     sqlite3_set_authorizer(memory, NULL, NULL);

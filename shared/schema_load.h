@@ -35,6 +35,7 @@ void statements_release(struct statements *statements);
 /* What a view or a trigger touches, told by SQLite itself when it compiles it. */
 struct schema_touch {
     bool reads[LIMIT_TABLES_MAX];
+    bool names[LIMIT_TABLES_MAX];          /* of something in FROM of which no column is read: a table, or a WITH */
     char writes[LIMIT_NAME_BYTES_MAX + 1]; /* a table it writes; "" when none */
     const char *raises;                    /* "IGNORE", "ROLLBACK" or "FAIL"; NULL: at most ABORT. Static */
 };

@@ -148,6 +148,11 @@ static void what_cannot_be_kept_is_refused_by_name(void **state)
         {"CREATE TRIGGER g AFTER UPDATE OF b ON t BEGIN UPDATE t SET a = 1; END;", "writes table t"},
         {"CREATE TRIGGER g BEFORE INSERT ON t BEGIN SELECT RAISE(IGNORE); END;", "RAISE(IGNORE)"},
         {"CREATE TRIGGER g BEFORE DELETE ON t BEGIN SELECT id FROM s; END;", "another database"},
+        {"CREATE TRIGGER g BEFORE DELETE ON t BEGIN SELECT 1 FROM s; END;", "reads table s, which"},
+        {"CREATE TRIGGER g BEFORE DELETE ON t BEGIN SELECT 1 WHERE EXISTS (SELECT 1 FROM s LIMIT 1); END;",
+         "reads table s"},
+        {"CREATE TRIGGER g BEFORE DELETE ON t BEGIN WITH s AS (SELECT 1) SELECT 1 FROM s, main.s; END;",
+         "reads table s"},
         {"CREATE VIEW w AS SELECT * FROM t, s;", "another database"},
         {"CREATE VIEW w AS SELECT a, (SELECT count(*) FROM s) FROM t;", "another database"},
         {"CREATE VIEW w AS SELECT * FROM nowhere;", "nowhere"},
@@ -194,6 +199,20 @@ static void what_only_looks_forbidden_is_accepted(void **state)
     assert_true(schema->tables[0].has_trigger);
     assert_memory_equal(schema->databases[0].statements[0], "CREATE TABLE t (", 16);
     assert_memory_equal(schema->databases[0].statements[2] + strlen(schema->databases[0].statements[2]) - 3, "END", 3);
+    schema_free(schema);
+}
+
+/* SQLite tells of both in the same way. */
+static void a_with_that_has_a_tables_name_is_not_that_table(void **state)
+{
+    (void)state;
+    struct schema *schema = loaded(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a);\nCREATE TABLE c (x UNIQUE);\n"
+        "CREATE TRIGGER g BEFORE INSERT ON t BEGIN WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c"
+        " WHERE x < 5) SELECT RAISE(ABORT, 'no') FROM c WHERE new.a = 7; END;\n"
+        "CREATE VIEW v AS WITH c AS (SELECT 1) SELECT a, (SELECT count(*) FROM c) FROM t;\n");
+    assert_int_equal(schema->databases[0].statement_count, 3);
+    assert_int_equal(schema->databases[1].statement_count, 1);
     schema_free(schema);
 }
 
@@ -282,6 +301,7 @@ int main(void)
         cmocka_unit_test(keys_of_every_kind_are_read_back),
         cmocka_unit_test(what_cannot_be_kept_is_refused_by_name),
         cmocka_unit_test(what_only_looks_forbidden_is_accepted),
+        cmocka_unit_test(a_with_that_has_a_tables_name_is_not_that_table),
         cmocka_unit_test(more_databases_than_there_can_be_name_the_way_out),
         cmocka_unit_test(placement_decides_what_lives_together),
         cmocka_unit_test(a_difference_is_named_and_layout_is_none),
