@@ -8,6 +8,7 @@
 #include "insert.h"
 #include "made.h"
 #include "prepared.h"
+#include "row_limit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,40 @@ static enum insert_result write_row(struct batch *batch, const struct wire_op *o
     }
 }
 
+/* Once more, in a savepoint: what was too large for the narrow limit may be small enough. */
+static enum insert_result write_measured(struct batch *batch, const struct wire_op *op, int64_t *ret_rowid,
+                                         struct error *error)
+{
+    sqlite3 *connection = store_connection(batch->store);
+    struct error failure;
+    row_limit_wide(connection);
+    if (!savepoint_begin(batch, error))
+        return INSERT_FAILED;
+    enum insert_result result = write_row(batch, op, ret_rowid, error);
+    bool undo = result == INSERT_DONE && !row_limit_keeps(connection, store_schema(batch->store), op, error);
+    if (undo)
+        result = INSERT_REFUSED;
+    if (undo ? savepoint_undo(batch, &failure) : savepoint_keep(batch, &failure))
+        return result;
+    *error = failure;
+    return INSERT_FAILED;
+}
+
+/* What was promised is kept, whatever was allowed when it was. */
+static enum insert_result write_limited(struct batch *batch, const struct wire_op *op, bool promised,
+                                        int64_t *ret_rowid, struct error *error)
+{
+    sqlite3 *connection = store_connection(batch->store);
+    if (promised || op->kind == WIRE_ENTRY_DELETE)
+        return write_row(batch, op, ret_rowid, error);
+    int before = row_limit_narrow(connection, &store_schema(batch->store)->tables[op->table]);
+    enum insert_result result = write_row(batch, op, ret_rowid, error);
+    if ((result == INSERT_REFUSED || result == INSERT_FAILED) && error->code == ERROR_TOO_LARGE)
+        result = write_measured(batch, op, ret_rowid, error);
+    row_limit_end(connection, before);
+    return result;
+}
+
 /* ret_rowid: of the row that an insert made. */
 static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, bool promised, int64_t *ret_rowid,
                                    struct error *error)
@@ -157,13 +192,13 @@ static enum insert_result apply_op(struct batch *batch, const struct wire_op *op
         return INSERT_REFUSED;
     }
     if (op->kind == WIRE_ENTRY_INSERT || !(op->flags & WIRE_FLAG_MADE_HERE))
-        return write_row(batch, op, ret_rowid, error);
+        return write_limited(batch, op, promised, ret_rowid, error);
     struct wire_op named = *op;
     if (!made_key(&batch->made, op, &batch->key, error))
         return INSERT_REFUSED;
     named.key = batch->key.bytes;
     named.key_len = batch->key.len;
-    return write_row(batch, &named, ret_rowid, error);
+    return write_limited(batch, &named, promised, ret_rowid, error);
 }
 
 static bool note_failure(struct batch *batch, uint32_t entry, uint32_t op, const struct error *refusal,
