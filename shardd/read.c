@@ -251,7 +251,8 @@ static bool put_next(const struct schema_table *table, const struct schema_key *
     return ok;
 }
 
-/* Rows until the page is full; `next` is the last row's key when another follows. */
+/* Rows until the page is full; `next` is the last row's key when another follows. A row that does not fit beside the
+ * others is the next page's first. */
 static bool put_page(struct read *read, const struct wire_scan *ask, sqlite3_stmt *rows, struct buffer *answer,
                      struct buffer *next, struct error *error)
 {
@@ -264,13 +265,18 @@ static bool put_page(struct read *read, const struct wire_scan *ask, sqlite3_stm
         return error_set(error, ERROR_INTERNAL, "out of memory");
     bool full = false;
     while ((result = sqlite3_step(rows)) == SQLITE_ROW && !full) {
+        size_t before = answer->len;
         if (!read_put_row(table, rows, answer))
             return error_set(error, ERROR_INTERNAL, "out of memory");
+        if (answer->len - begun > PAGE_BYTES_MAX && count) {
+            answer->len = before;
+            break;
+        }
         if (answer->len - begun > PAGE_BYTES_MAX)
             return error_set(error, ERROR_TOO_LARGE, "a row of %s is too large to be sent", table->name);
         count++;
         full = count >= ask->limit || answer->len - begun >= SCAN_BYTES_SOFT;
-        if (full && !put_next(table, key, rows, next))
+        if (!put_next(table, key, rows, next))
             return error_set(error, ERROR_INTERNAL, "out of memory");
     }
     if (result != SQLITE_ROW && result != SQLITE_DONE)

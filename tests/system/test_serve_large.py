@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows at the edge of 1 MiB: whatever a write would make of a row, the row that is stored keeps to the limit."""
 
+import sqlite3
+
 import server
 import sheaf
 
@@ -68,6 +70,26 @@ class Large(server.Shared):
         self.refused(self.s.post(server.path("zeros"), {"id": 1}), 413, "too_large", table="zeros")
         self.done(self.s.post(server.path("zeros"), {"id": 1, "y": None}), 201)
         self.assertEqual(self.s.shards()["zeros"], shard)
+
+
+class Foreign(server.Case):
+    """Rows that another program made larger while no server ran."""
+
+    def test_a_page_goes_on_behind_rows_that_are_too_large(self):
+        s = self.serve(schema="CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);")
+        self.done(s.post(server.path("t"), [{"id": i} for i in range(1, 6)]))
+        self.assertEqual(s.stop(), 0)
+        connection = sqlite3.connect(sheaf.database(self.data, "t"))
+        connection.execute("UPDATE t SET x = CAST(zeroblob(3000000) AS TEXT) WHERE id = 2")
+        connection.execute("UPDATE t SET x = replace(hex(zeroblob(16000000)), '0', 'x') WHERE id IN (3, 4)")
+        connection.commit()
+        connection.close()
+        s = self.serve()
+        self.assertEqual([row["id"] for row in s.pages(server.path("t"))], [1, 2, 3, 4, 5])
+        self.assertEqual(len(s.get(server.path("t", 3)).json["x"]), 32000000)
+        self.done(s.patch(server.path("t", 3), {"x": "small"}))
+        self.done(s.delete(server.path("t", 4)))
+        self.assertEqual([row["id"] for row in s.pages(server.path("t"))], [1, 2, 3, 5])
 
 
 if __name__ == "__main__":

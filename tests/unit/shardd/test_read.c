@@ -256,6 +256,23 @@ static void a_page_ends_at_its_bytes(void **state)
     assert_null(strstr(s->text, "->"));
 }
 
+static void a_page_ends_before_a_row_that_does_not_fit_beside_the_others(void **state)
+{
+    struct shard *s = *state;
+    shard_sql(s, "INSERT INTO notes VALUES ('a'), (CAST(zeroblob(3000000) AS TEXT)),"
+                 " (replace(hex(zeroblob(16000000)), '0', 'x')), (replace(hex(zeroblob(16000000)), '0', 'x')), ('z'),"
+                 " (replace(hex(zeroblob(18000000)), '0', 'x'))");
+    shard_scan(s, NOTES, 1000, NULL);
+    assert_non_null(strstr(s->text, " -> 2"));
+    assert_in_range(s->answer.len, 3000000, 4000000);
+    shard_scan(s, NOTES, 1000, "2");
+    assert_in_range(s->answer.len, 32000000, LIMIT_MESSAGE_BYTES_MAX);
+    shard_scan(s, NOTES, 1000, "3");
+    assert_in_range(s->answer.len, 32000000, LIMIT_MESSAGE_BYTES_MAX);
+    says(shard_scan(s, NOTES, 1000, "4"), "'z' -> 5");
+    says(shard_scan(s, NOTES, 1000, "5"), "too_large"); /* no message bears it */
+}
+
 static void a_question_sees_committed_batches_only(void **state)
 {
     struct shard *s = *state;
@@ -286,6 +303,7 @@ int main(void)
         TEST(rows_are_read_by_their_keys_in_the_order_asked),
         TEST(rows_that_do_not_fit_one_message_are_too_large),
         TEST(a_page_ends_at_its_bytes),
+        TEST(a_page_ends_before_a_row_that_does_not_fit_beside_the_others),
         TEST(a_question_sees_committed_batches_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
