@@ -27,6 +27,7 @@
 struct datadir {
     char *path;
     int fd;
+    mode_t mode;
     int lock_fd;
     bool made, made_lock; /* by this datadir_open */
 };
@@ -70,13 +71,26 @@ static bool is_writable(const struct datadir *datadir, struct error *error)
            failed(error, datadir->path, NULL, "the data directory cannot be written");
 }
 
+static bool is_ours_alone(struct datadir *datadir, struct error *error)
+{
+    struct stat status;
+    if (fstat(datadir->fd, &status) < 0)
+        return failed(error, datadir->path, NULL, "the data directory cannot be looked at");
+    datadir->mode = status.st_mode & 07777;
+    return !(datadir->mode & (S_IWGRP | S_IWOTH)) ||
+           error_set(error, ERROR_IO,
+                     "%s: the data directory can be written by others (its mode is %04o): make it 0700", datadir->path,
+                     (unsigned)datadir->mode);
+}
+
 static bool make(struct datadir *datadir, struct error *error)
 {
     bool made = mkdir(datadir->path, 0700) == 0;
     if (!made && errno != EEXIST)
         return failed(error, datadir->path, NULL, "the data directory cannot be made");
     datadir->made = made;
-    return enter(datadir, error) && is_writable(datadir, error) && (!made || sync_parent(datadir->path, error));
+    return enter(datadir, error) && is_writable(datadir, error) && is_ours_alone(datadir, error) &&
+           (!made || sync_parent(datadir->path, error));
 }
 
 /* The pid that the holder of the lock wrote; it may be writing it at this moment. */
@@ -198,6 +212,17 @@ void datadir_undo(struct datadir *datadir)
     if (datadir && datadir->made)
         rmdir(datadir->path);
     datadir_close(datadir);
+}
+
+bool datadir_others_may_look_in(const struct datadir *datadir)
+{
+    return datadir->mode & (S_IROTH | S_IXOTH);
+}
+
+bool datadir_has_link(const struct datadir *datadir, const char *name)
+{
+    struct stat status;
+    return fstatat(datadir->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
 }
 
 const char *datadir_path(const struct datadir *datadir)

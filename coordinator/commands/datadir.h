@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* datadir.h - the data directory: made, locked, and the note in it that says whose it is.
  *
- * DIR               0700, made when it is missing (its parent must be there)
+ * DIR               0700, made when it is missing (its parent must be there); one that others than its owner may write
+ *                   is refused: they could put a file of theirs in a database's place
  * DIR/sheaf.lock    flock for as long as a coordinator uses the directory, and a record lock on all of it, for those
  * who only ask (datadir_is_held); holds its pid as text DIR/sheaf.cluster the cluster's id, and after the first start
  * that succeeded the schema and the placement
@@ -31,6 +32,12 @@ void datadir_close(struct datadir *datadir);
 /* The same for a command that came to nothing: what datadir_open has made goes, the directory if nothing else is in it.
  */
 void datadir_undo(struct datadir *datadir);
+
+/* Whether the whole world may see which files are in it (each of which is 0600), or open those whose names it knows. */
+bool datadir_others_may_look_in(const struct datadir *datadir);
+
+/* Whether a file in it is a symbolic link. */
+bool datadir_has_link(const struct datadir *datadir, const char *name);
 
 const char *datadir_path(const struct datadir *datadir);
 

@@ -206,6 +206,18 @@ static bool identify(struct session *session, struct error *error)
     return cluster_id_new(name, session->stored.id, error) && cluster_write(session->datadir, &session->stored, error);
 }
 
+/* Only who may write the directory can have made it, and it is used; but a lock file or a copy of the directory does
+ * not go where it leads. */
+static void warn_of_links(const struct session *session)
+{
+    char name[3 * LIMIT_NAME_BYTES_MAX + 8];
+    for (size_t i = 0; i < session->schema->database_count; i++)
+        if (!session->addresses[i] && schema_file_name(session->schema->databases[i].name, name, sizeof name) &&
+            datadir_has_link(session->datadir, name))
+            log_warn("a database's file is a symbolic link, and what it leads to is used",
+                     LOG_TEXT("database", session->schema->databases[i].name), LOG_TEXT("file", name));
+}
+
 static void log_engine(void *context, int level, database_id database, const char *text)
 {
     const struct schema *schema = context;
@@ -257,6 +269,13 @@ static bool claim(struct session *session, struct error *error)
     return fine;
 }
 
+/* What was set up on purpose perhaps, and perhaps not. */
+static void warn_of_directory(const struct session *session)
+{
+    if (datadir_others_may_look_in(session->datadir))
+        log_warn("every user of this machine may look into the data directory", LOG_TEXT("data", session->data));
+}
+
 static bool open_directory(struct session *session, const char *data, bool shared, struct error *error)
 {
     session->datadir = datadir_open(data, error);
@@ -268,6 +287,7 @@ static bool open_directory(struct session *session, const char *data, bool share
     if (!session->datadir)
         return false;
     session->data = datadir_path(session->datadir);
+    warn_of_directory(session);
     return cluster_read(session->datadir, &session->stored, error);
 }
 
@@ -335,6 +355,7 @@ bool session_start(struct session *session, const struct options *options, struc
     session->begun = true;
     if (session->shared)
         return reach_server(session, error);
+    warn_of_links(session);
     return identify(session, error) && start_engine(session, options, error) && claim(session, error);
 }
 

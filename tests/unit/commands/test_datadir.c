@@ -66,6 +66,13 @@ static bool is_there(const char *name)
     return access(path, F_OK) == 0;
 }
 
+static int remove_file(const char *name)
+{
+    char path[192];
+    snprintf(path, sizeof path, "%s/%s", data, name);
+    return unlink(path);
+}
+
 static void what_came_to_nothing_leaves_nothing(void **state)
 {
     (void)state;
@@ -154,9 +161,7 @@ static void who_only_asks_stands_in_nobodys_way(void **state)
     datadir_close(datadir);
     assert_false(datadir_is_held(asks));
     datadir_undo(opened());
-    char path[192];
-    snprintf(path, sizeof path, "%s/sheaf.lock", data);
-    assert_int_equal(unlink(path), 0);
+    assert_int_equal(remove_file("sheaf.lock"), 0);
     assert_false(datadir_is_held(asks)); /* a copy of the bare files has none */
     assert_false(is_there("sheaf.lock"));
     datadir_close(asks);
@@ -273,6 +278,28 @@ static void a_directory_that_may_not_be_written_is_named(void **state)
     assert_int_equal(status, 0);
 }
 
+static void a_directory_that_others_may_write_is_refused(void **state)
+{
+    (void)state;
+    static const mode_t open_to_others[] = {0777, 0770, 0702, 01777};
+    static const mode_t fine[] = {0700, 0750, 0755, 0705};
+    assert_int_equal(mkdir(data, 0700), 0);
+    for (size_t i = 0; i < 4; i++) {
+        struct error error = {0};
+        assert_int_equal(chmod(data, open_to_others[i]), 0);
+        assert_null(datadir_open(data, &error));
+        assert_int_equal(error.code, ERROR_IO);
+        assert_non_null(strstr(error.text, data));
+        assert_non_null(strstr(error.text, "can be written by others"));
+        assert_false(is_there("sheaf.lock"));
+        assert_int_equal(chmod(data, fine[i]), 0);
+        struct datadir *datadir = opened();
+        assert_int_equal(datadir_others_may_look_in(datadir), i >= 2);
+        datadir_close(datadir);
+        assert_int_equal(remove_file("sheaf.lock"), 0);
+    }
+}
+
 static void ids_differ_and_carry_their_name(void **state)
 {
     (void)state;
@@ -328,6 +355,7 @@ int main(void)
         TEST(every_damaged_note_is_refused_by_name),
         TEST(a_note_that_cannot_be_written_leaves_the_old_one),
         TEST(a_directory_that_may_not_be_written_is_named),
+        TEST(a_directory_that_others_may_write_is_refused),
         TEST(ids_differ_and_carry_their_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
