@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define PROGRESS_OPCODES 10000
-#define WAL_LOOK_EVERY 64u /* transactions */
 
 struct store {
     struct store_options options;
@@ -32,7 +31,6 @@ struct store {
     struct schema *schema;
     struct file_meta meta;
     uint64_t last_batch;
-    unsigned since_wal_look;
 };
 
 /* Of an error of the file system the system's words, where SQLite kept its number. */
@@ -572,13 +570,10 @@ void store_sizes(const struct store *store, uint64_t *ret_file_bytes, uint64_t *
 
 bool store_wal_has_room(struct store *store, struct error *error)
 {
-    if (store->since_wal_look++ % WAL_LOOK_EVERY)
-        return true;
     uint64_t file_bytes, wal_bytes;
     store_sizes(store, &file_bytes, &wal_bytes);
     if (wal_bytes <= (uint64_t)store->options.wal_bytes)
         return true;
-    store->since_wal_look = 0;
     /* a finished reader may have let go meanwhile */
     sqlite3_wal_checkpoint_v2(store->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     store_sizes(store, &file_bytes, &wal_bytes);

@@ -398,6 +398,13 @@ static void a_probe_says_what_each_row_would_meet_alone_and_changes_nothing(void
     says(shard_write(s, 2), "applied");
 }
 
+static uint64_t wal_bytes_of(const struct shard *s)
+{
+    uint64_t file_bytes, wal_bytes;
+    store_sizes(s->store, &file_bytes, &wal_bytes);
+    return wal_bytes;
+}
+
 static void a_wal_beyond_its_limit_refuses_writes_until_the_reader_is_gone(void **state)
 {
     struct shard *s = *state;
@@ -409,18 +416,21 @@ static void a_wal_beyond_its_limit_refuses_writes_until_the_reader_is_gone(void 
     sqlite3 *reader;
     assert_int_equal(sqlite3_open(shard_path(s, "town.db"), &reader), SQLITE_OK);
     assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM people", NULL, NULL, NULL), SQLITE_OK);
-    uint64_t n = 1, begun = clock_monotonic_ns();
+    uint64_t n = 1, begun = clock_monotonic_ns(), before = 0;
     const char *said = "";
     for (; n < 1000; n++) {
         char row[64];
+        before = wal_bytes_of(s);
         snprintf(row, sizeof row, "%llu|'Ann|NULL|-", (unsigned long long)n);
         shard_insert(s, PEOPLE, row);
         said = shard_apply(s, n);
         if (strcmp(said, "applied"))
             break;
+        assert_true(before <= (uint64_t)s->options.wal_bytes); /* it grows past its limit by one batch at most */
         shard_commit(s);
     }
     says(said, "failed unavailable");
+    assert_true(before > (uint64_t)s->options.wal_bytes);
     assert_non_null(strstr(s->error.text, "town.db holds back its checkpoint"));
     batch_abandon(s->batch);
     assert_int_equal(store_last_batch(s->store), n - 1);
@@ -431,13 +441,6 @@ static void a_wal_beyond_its_limit_refuses_writes_until_the_reader_is_gone(void 
     says(shard_apply_again(s), "applied");
     shard_commit(s);
     assert_int_equal(store_last_batch(s->store), n);
-}
-
-static uint64_t wal_bytes_of(const struct shard *s)
-{
-    uint64_t file_bytes, wal_bytes;
-    store_sizes(s->store, &file_bytes, &wal_bytes);
-    return wal_bytes;
 }
 
 /* A limit on the size of files stands in for a disk that is full. */
