@@ -74,6 +74,28 @@ static bool is_comment(const char *text)
     return *text == ';' || *text == '#';
 }
 
+static bool is_section(const char *name, size_t len)
+{
+    static const char *const plain[] = {"coordinator", "limits", "http"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (strlen(plain[i]) == len && !strncmp(name, plain[i], len))
+            return true;
+    return len >= 9 && !strncmp(name, "database ", 9);
+}
+
+/* inih tells of a section with its first setting only, and passes over what stands behind it. */
+static void look_at_section(struct reading *reading, const char *text)
+{
+    size_t len = *text == '[' ? strcspn(text, "]") : 0;
+    if (len == 0 || text[len] != ']')
+        return;
+    if (!is_section(text + 1, len - 1))
+        fail(reading, ERROR_PARSE, "there is no section %.*s", (int)len + 1, text);
+    else if (text[len + 1 + strspn(text + len + 1, " \t\r\n")])
+        fail(reading, ERROR_PARSE, "behind %.*s stands something; a comment stands on a line of its own", (int)len + 1,
+             text);
+}
+
 /* inih would take the rest of a line that is longer than its own buffer for a line of its own. */
 static char *read_line(char *text, int size, void *context)
 {
@@ -82,6 +104,7 @@ static char *read_line(char *text, int size, void *context)
         return NULL;
     reading->line++;
     reading->continues = *text == ' ' || *text == '\t';
+    look_at_section(reading, text);
     if (strlen(text) + 1 < (size_t)size || strchr(text, '\n'))
         return text;
     int byte = getc(reading->file);
@@ -234,8 +257,7 @@ static int setting(void *context, const char *section, const char *name, const c
         return 0;
     if (!strncmp(section, "database ", 9))
         return set_database(reading, section, name, value);
-    bool known = !strcmp(section, "coordinator") || !strcmp(section, "limits") || !strcmp(section, "http");
-    if (!known)
+    if (!is_section(section, strlen(section)))
         return fail(reading, ERROR_PARSE, *section ? "there is no section [%s]" : "%.0ssettings belong into a section",
                     section);
     if (!first_time(reading, section, name))
@@ -274,6 +296,7 @@ bool config_read(struct config *config, const char *path, struct error *error)
     reading->error = error;
     reading->path = path;
     reading->file = file;
+    ini_allow_inline_comments = false; /* they would cut a value that has a " ;" in it */
     int line = ini_parse_stream(read_line, reading, setting, reading);
     bool unreadable = ferror(file) != 0;
     bool ok = line == 0 && !unreadable && !reading->failed;

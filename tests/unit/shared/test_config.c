@@ -107,7 +107,11 @@ static void what_is_wrong_is_refused_with_file_and_line(void **state)
         const char *about;
     } cases[] = {
         {"[coordinator]\nport = 5\n", 2, "[coordinator] has no setting called port"},
-        {"[server]\nport = 5\n", 2, "there is no section [server]"},
+        {"[server]\nport = 5\n", 1, "there is no section [server]"},
+        {"[http]\n\n[nope]\n[coordinator]\n", 3, "there is no section [nope]"},
+        {"[http]\n[limits] x\n", 2, "behind [limits] stands something"},
+        {"[limits] ; a comment\n", 1, "behind [limits] stands something"},
+        {"[limits]\nanswer_ms = 500 ; a comment\n", 2, "answer_ms = 500 ; a comment is not a whole number"},
         {"data = x\n", 1, "settings belong into a section"},
         {"[coordinator]\ndata = a\n[http]\nlisten = b\n[coordinator]\ndata = c\n", 6, "data is given twice"},
         {"[limits]\nanswer_ms = 500\nanswer_ms = 500\n", 3, "answer_ms is given twice"},
@@ -143,6 +147,14 @@ static void what_is_wrong_is_refused_with_file_and_line(void **state)
         assert_null(config.data); /* nothing of it was taken */
         assert_int_equal(config.database_count, 0);
     }
+}
+
+static void a_value_is_all_of_its_line(void **state)
+{
+    (void)state;
+    assert_true(read_text("\xEF\xBB\xBF[coordinator] \r\ndata = /a ;b # c\r\n ; a comment\n[http]\nlisten = x\n"));
+    assert_string_equal(config.data, "/a ;b # c");
+    assert_string_equal(config.http_listen, "x");
 }
 
 static void the_smallest_and_the_largest_of_each_limit_are_accepted(void **state)
@@ -273,6 +285,7 @@ int main(void)
         TEST(the_placement_is_what_the_databases_say),
         TEST(an_empty_file_gives_the_defaults),
         TEST(what_is_wrong_is_refused_with_file_and_line),
+        TEST(a_value_is_all_of_its_line),
         TEST(the_smallest_and_the_largest_of_each_limit_are_accepted),
         TEST(more_databases_than_there_may_be_are_refused),
         TEST(a_failure_leaves_what_was_read_before),
