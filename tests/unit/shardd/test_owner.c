@@ -366,41 +366,42 @@ static void a_disk_at_work_is_progress_for_as_long_as_it_may_take(void **state)
     uint64_t after = owner_io_progress(9001, 50);
     assert_true(after > last);
     assert_int_equal(owner_io_progress(9002, 50), after);
+}
 
-    /* What a predecessor wrote into the file says nothing about who has it now. */
-    static void who_holds_a_lock_file_is_told_as_it_is(void **state)
-    {
-        struct shard *s = *state;
-        struct error error;
-        char holder[64];
-        FILE *file = fopen(shard_path(s, "a.lock"), "w");
-        assert_non_null(file);
-        fputs("999999999\n", file);
-        fflush(file);
-        assert_int_equal(flock(fileno(file), LOCK_EX), 0);
-        assert_int_equal(owner_lock(shard_path(s, "a.lock"), 0, &error), -1);
-        fclose(file);
-        snprintf(holder, sizeof holder, "a.lock is held by shardd_owner (pid %ld)", (long)getpid());
-        if (!strstr(error.text, holder))
-            fail_msg("%s", error.text);
-    }
+/* What a predecessor wrote into the file says nothing about who has it now. */
+static void who_holds_a_lock_file_is_told_as_it_is(void **state)
+{
+    struct shard *s = *state;
+    struct error error;
+    char holder[64];
+    FILE *file = fopen(shard_path(s, "a.lock"), "w");
+    assert_non_null(file);
+    fputs("999999999\n", file);
+    fflush(file);
+    assert_int_equal(flock(fileno(file), LOCK_EX), 0);
+    assert_int_equal(owner_lock(shard_path(s, "a.lock"), 0, &error), -1);
+    fclose(file);
+    snprintf(holder, sizeof holder, "a.lock is held by shardd_owner (pid %ld)", (long)getpid());
+    if (!strstr(error.text, holder))
+        fail_msg("%s", error.text);
+}
 
-    int main(void)
-    {
+int main(void)
+{
 #define TEST(name) cmocka_unit_test_setup_teardown(name, shard_setup_unopened, shard_teardown)
-        const struct CMUnitTest tests[] = {
-            TEST(another_program_reads_and_backs_up_and_cannot_write),
-            TEST(all_is_normal_after_a_close),
-            TEST(all_is_normal_after_a_close_for_the_same_process_too),
-            TEST(all_is_normal_after_a_kill),
-            TEST(a_second_shardd_is_told_who_holds_the_file),
-            TEST(a_starter_waits_for_its_predecessor_and_not_for_ever),
-            TEST(a_lock_file_that_was_taken_away_locks_nothing),
-            TEST(a_foreign_writer_is_waited_for_and_named),
-            TEST(a_lock_file_that_cannot_be_made_is_an_error),
-            TEST(a_disk_at_work_is_progress_for_as_long_as_it_may_take),
+    const struct CMUnitTest tests[] = {
+        TEST(another_program_reads_and_backs_up_and_cannot_write),
+        TEST(all_is_normal_after_a_close),
+        TEST(all_is_normal_after_a_close_for_the_same_process_too),
+        TEST(all_is_normal_after_a_kill),
+        TEST(a_second_shardd_is_told_who_holds_the_file),
+        TEST(a_starter_waits_for_its_predecessor_and_not_for_ever),
+        TEST(a_lock_file_that_was_taken_away_locks_nothing),
+        TEST(a_foreign_writer_is_waited_for_and_named),
+        TEST(a_lock_file_that_cannot_be_made_is_an_error),
+        TEST(a_disk_at_work_is_progress_for_as_long_as_it_may_take),
 
-            TEST(who_holds_a_lock_file_is_told_as_it_is),
-        };
-        return cmocka_run_group_tests(tests, NULL, NULL);
-    }
+        TEST(who_holds_a_lock_file_is_told_as_it_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
