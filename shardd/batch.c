@@ -359,6 +359,8 @@ static enum outcome apply_kind(struct batch *batch, uint32_t number, const struc
         return apply_one(batch, number, &entry->op, error);
     case WIRE_ENTRY_GROUP:
         return apply_group(batch, number, entry, true, error);
+    case WIRE_ENTRY_TRY:
+        return apply_group(batch, number, entry, false, error);
     case WIRE_ENTRY_PREPARE:
         return apply_prepare(batch, number, entry, error);
     case WIRE_ENTRY_DECIDE:

@@ -125,6 +125,7 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  *   [DECIDE, txn, [participant…], [op…]]            home: apply and record the decision; the commit of the whole
  *   [RESOLVE, txn, commit]                          apply or drop what was prepared; an absent one is done already
  *   [FORGET, txn]                                   drop the decision
+ *   [TRY, [op…]]                                    a GROUP that is undone: only its failure is of interest
  *
  * an op is one of                        the first three are entries on their own, too
  *   [INSERT, table, flags, row]
@@ -152,6 +153,7 @@ enum wire_entry_kind {
     WIRE_ENTRY_RESOLVE = 7,
     WIRE_ENTRY_FORGET = 8,
     WIRE_ENTRY_KEEP = 9, /* only inside an entry */
+    WIRE_ENTRY_TRY = 10,
 };
 #define WIRE_FLAG_SAME_IS_FINE 1u
 #define WIRE_FLAG_MADE_HERE 2u
@@ -187,7 +189,7 @@ struct wire_entry {
     struct cursor participants; /* DECIDE: over the names; participant_count of them */
     uint32_t participant_count;
     bool commit;       /* RESOLVE */
-    struct cursor ops; /* GROUP, PREPARE, DECIDE: op_count ops follow; read with wire_get_op */
+    struct cursor ops; /* GROUP, TRY, PREPARE, DECIDE: op_count ops follow; read with wire_get_op */
     uint32_t op_count;
     uint32_t row_count;   /* of these, how many write a row: all but KEEP */
     const uint8_t *bytes; /* the whole entry */
@@ -206,6 +208,7 @@ bool wire_put_update(struct buffer *entries, table_id table, unsigned flags, con
 bool wire_put_delete(struct buffer *entries, table_id table, unsigned flags, const uint8_t *key, size_t key_len);
 bool wire_put_keep(struct buffer *entries, const struct wire_keep *keep);
 bool wire_put_group(struct buffer *entries, uint32_t op_count); /* that many wire_put_op follow; likewise below */
+bool wire_put_try(struct buffer *entries, uint32_t op_count);
 bool wire_put_prepare(struct buffer *entries, uint64_t txn, const char *home, const uint8_t *locks, size_t locks_len,
                       uint32_t op_count);
 bool wire_put_decide(struct buffer *entries, uint64_t txn, const char *const *participants, uint32_t participant_count,

@@ -43,6 +43,11 @@ bool wire_put_group(struct buffer *entries, uint32_t op_count)
     return pack_array(entries, 2) && pack_uint(entries, WIRE_ENTRY_GROUP) && pack_array(entries, op_count);
 }
 
+bool wire_put_try(struct buffer *entries, uint32_t op_count)
+{
+    return pack_array(entries, 2) && pack_uint(entries, WIRE_ENTRY_TRY) && pack_array(entries, op_count);
+}
+
 bool wire_put_prepare(struct buffer *entries, uint64_t txn, const char *home, const uint8_t *locks, size_t locks_len,
                       uint32_t op_count)
 {
@@ -171,6 +176,7 @@ static bool get_entry_items(struct cursor *body, uint32_t items, struct wire_ent
     case WIRE_ENTRY_DELETE:
         return is_op(entry->kind, items) && get_op_items(body, entry->kind, &entry->op);
     case WIRE_ENTRY_GROUP:
+    case WIRE_ENTRY_TRY:
         return items == 2 && get_ops(body, entry);
     case WIRE_ENTRY_PREPARE:
         return items == 5 && cursor_uint(body, &entry->txn) && cursor_text(body, &entry->home, &entry->home_len) &&

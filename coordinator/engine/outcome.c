@@ -13,6 +13,11 @@ static bool may_pass(enum error_code code)
            code == ERROR_IO || code == ERROR_INTERNAL;
 }
 
+bool outcome_is_final_code(enum error_code code)
+{
+    return !may_pass(code);
+}
+
 bool outcome_is_final(const struct submission *submission, uint32_t first, uint32_t count)
 {
     for (uint32_t i = first; i < first + count; i++)

@@ -16,6 +16,9 @@
 #define OUTCOME_INSERTED 2u
 #define OUTCOME_NEW_KEY 4u
 
+/* Whether a refusal with this code is one that a retry would meet again. */
+bool outcome_is_final_code(enum error_code code);
+
 /* Whether ops [first, first + count), which are refused, would be refused so for ever: no error of theirs is one that a
  * retry may not meet. */
 bool outcome_is_final(const struct submission *submission, uint32_t first, uint32_t count);

@@ -472,6 +472,7 @@ static void begin_round(struct plan *plan)
     memset(plan->updated, 0, plan->count * sizeof *plan->updated);
     plan->first_lost = plan->last_lost = NULL;
     plan->refusals = NULL;
+    plan->refused_at_end = false;
     plan->written = 0;
 }
 
@@ -493,8 +494,10 @@ enum plan_result plan_round(struct plan *plan)
         case OP_READ:
             panic("a read in a transaction");
         }
-    if (!plan->refusals)
+    if (!plan->refusals) {
         plan_check(plan);
+        plan->refused_at_end = plan->refusals != NULL;
+    }
     if (!plan->refusals && !plan->facts.wanted)
         want_tables(plan);
     if (plan->locks.want_count || plan->facts.wanted)

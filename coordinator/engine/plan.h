@@ -64,7 +64,8 @@ struct plan {
     struct plan_lost *first_lost, *last_lost;
     bool *inserted;                /* per operation, for upserts; allocated */
     struct plan_updated *updated;  /* likewise */
-    struct plan_refusal *refusals; /* of this round */
+    struct plan_refusal *refusals; /* of this round; */
+    bool refused_at_end;           /* of references that are looked at when all is done */
     struct buffer exact;           /* scratch; likewise */
     struct buffer key;
 };

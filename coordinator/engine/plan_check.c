@@ -140,6 +140,6 @@ void plan_check(struct plan *plan)
     for (const struct image *image = plan->images.first; image; image = image->next)
         if (image->written && image->exists && plan->engine->schema->tables[image->table].reference_count)
             check_row(plan, image);
-    for (const struct plan_lost *lost = plan->first_lost; lost && !plan->refusals; lost = lost->next)
+    for (const struct plan_lost *lost = plan->first_lost; lost; lost = lost->next)
         check_lost(plan, lost);
 }

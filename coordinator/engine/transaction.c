@@ -3,6 +3,7 @@
 
 #include "batcher.h"
 #include "keyed.h"
+#include "outcome.h"
 #include "plan.h"
 #include "task.h"
 #include "wire.h"
@@ -12,7 +13,7 @@
 #define NS_PER_MS 1000000u
 #define ENTRY_HEAD_BYTES 512u /* of an entry, beside its ops: more than it takes */
 
-enum transaction_state { LOCKING, LOCKING_MORE, PLANNING, PLANNED, GROUPED, PREPARING, DECIDING, RESOLVING };
+enum transaction_state { LOCKING, LOCKING_MORE, PLANNING, PLANNED, GROUPED, PREPARING, TRYING, DECIDING, RESOLVING };
 
 enum part_state {
     PART_IDLE,
@@ -248,6 +249,99 @@ static void resolve(struct transaction *t, bool commit)
         resolved(t);
 }
 
+/* ---- which operation is the first that fails ---- */
+
+static void tell_refusals(struct transaction *t)
+{
+    for (const struct plan_refusal *refusal = t->plan.refusals; refusal && t->submission; refusal = refusal->next)
+        op_refuse(&t->submission->ops[t->plan.first + refusal->op], &refusal->error);
+}
+
+/* The first operation that is refused so far; the plan's count when it is none. */
+static uint32_t first_refused(const struct transaction *t)
+{
+    uint32_t first = 0;
+    while (first < t->plan.count && !t->submission->ops[t->plan.first + first].error)
+        first++;
+    return first;
+}
+
+/* What the operations before `limit` write there: how much of the part's. */
+static uint32_t before(const struct plan_part *part, uint32_t limit, size_t *ret_len)
+{
+    struct cursor ops = cursor_over(part->ops.bytes, part->ops.len);
+    struct wire_op op;
+    uint32_t count = 0;
+    *ret_len = 0;
+    while (count < part->count && part->op_of[count] < limit && wire_get_op(&ops, &op, NULL) &&
+           op.kind != WIRE_ENTRY_KEEP) {
+        count++;
+        *ret_len = (size_t)(ops.at - part->ops.bytes);
+    }
+    return count;
+}
+
+static void send_try(struct part *part, uint32_t limit)
+{
+    const struct plan_part *planned = planned_for(part);
+    size_t len;
+    uint32_t count = before(planned, limit, &len);
+    if (count == 0 || count > LIMIT_BATCH_ROWS_MAX || len + ENTRY_HEAD_BYTES > LIMIT_BATCH_BYTES_MAX ||
+        peer_of(part)->state != PEER_READY)
+        return;
+    struct buffer *body = room(part, len + ENTRY_HEAD_BYTES);
+    added(part, wire_put_try(body, count) && buffer_put(body, planned->ops.bytes, len));
+}
+
+/* The user is told what is known by now. */
+static void give_up_trying(struct transaction *t)
+{
+    if (t->submission && first_refused(t) == t->plan.count)
+        tell_refusals(t); /* those of the end */
+    answer(t, false, NULL);
+}
+
+static void tried(struct transaction *t)
+{
+    give_up_trying(t);
+    resolve(t, false);
+}
+
+/* How many operations there are before the first that is refused for good. */
+static uint32_t untried(const struct transaction *t)
+{
+    uint32_t first = t->submission ? first_refused(t) : 0;
+    if (t->submission && first < t->plan.count &&
+        !outcome_is_final_code(t->submission->ops[t->plan.first + first].error->code))
+        return 0;
+    return first;
+}
+
+/* It is refused, for a reason that some shards had no say in: what would they have said to the operations before? One
+ * SQLite file would not have come further than the first that fails. */
+static void try_others(struct transaction *t)
+{
+    uint32_t limit = untried(t);
+    t->state = TRYING;
+    for (uint16_t i = 0; i < t->part_count; i++)
+        if (t->parts[i].state == PART_IDLE)
+            send_try(&t->parts[i], limit);
+    if (t->under_way == 0)
+        tried(t);
+}
+
+/* A shard that fails itself has said nothing. */
+static void try_settled(struct part *part, uint32_t op, const struct error *error)
+{
+    struct transaction *t = part->transaction;
+    part->state = PART_DONE;
+    t->under_way--;
+    if (error && t->submission && outcome_is_final_code(error->code))
+        op_refuse(op_of(part, op), error);
+    if (t->under_way == 0)
+        tried(t);
+}
+
 /* ---- outcomes of entries ---- */
 
 static void prepare_settled(struct part *part, uint32_t op, const struct error *error)
@@ -274,8 +368,7 @@ static void prepare_settled(struct part *part, uint32_t op, const struct error *
               wire_put_decide(body, t->id, names, count, planned_for(t->home)->count) && put_ops(t->home, body));
         return;
     }
-    answer(t, false, NULL);
-    resolve(t, false);
+    try_others(t);
 }
 
 static void decide_settled(struct part *part, uint32_t op, const struct error *error)
@@ -327,6 +420,9 @@ static void settled(struct batch_member *member, uint32_t op, const struct error
     case PREPARING:
         prepare_settled(part, op, error);
         return;
+    case TRYING:
+        try_settled(part, op, error);
+        return;
     case DECIDING:
         decide_settled(part, op, error);
         return;
@@ -345,7 +441,7 @@ static void settled(struct batch_member *member, uint32_t op, const struct error
 static void same(struct batch_member *member, uint32_t op)
 {
     struct part *part = part_of(member);
-    if (part->transaction->submission && part->transaction->state != RESOLVING)
+    if (part->transaction->submission && part->transaction->state != RESOLVING && part->transaction->state != TRYING)
         op_of(part, op)->result = OP_SAME;
 }
 
@@ -364,7 +460,9 @@ static void give_up_preparing(struct part *part)
 static void overdue(struct batch_member *member, const struct error *error)
 {
     struct part *part = part_of(member);
-    if (part->transaction->state != PREPARING)
+    if (part->transaction->state == TRYING)
+        give_up_trying(part->transaction);
+    else if (part->transaction->state != PREPARING)
         answer(part->transaction, false, error);
     else if (part->transaction->submission)
         give_up_preparing(part);
@@ -474,11 +572,18 @@ static void planned(struct transaction *t)
         prepare(t);
 }
 
+/* What one operation on its own meets is told in the order of plan.h: references first. */
 static void refuse_planned(struct transaction *t)
 {
-    for (const struct plan_refusal *refusal = t->plan.refusals; refusal; refusal = refusal->next)
-        op_refuse(&t->submission->ops[t->plan.first + refusal->op], &refusal->error);
-    refuse(t, 0, NULL);
+    bool atomic = t->submission->atomic;
+    locks_settle(&t->owner);
+    stop_planning(t);
+    if (!t->plan.refused_at_end || !atomic)
+        tell_refusals(t);
+    for (database_id d = 0; atomic && d < t->engine->schema->database_count; d++)
+        if (t->plan.parts[d].count)
+            t->parts[t->part_count++] = (struct part){.member.kind = &member_kind, .transaction = t, .database = d};
+    try_others(t);
 }
 
 static void go_on(struct transaction *t);
@@ -668,6 +773,13 @@ static void tick_preparing(struct transaction *t)
             give_up_preparing(&t->parts[i]);
 }
 
+static void tick_trying(struct transaction *t)
+{
+    for (uint16_t i = 0; i < t->part_count; i++)
+        if (t->parts[i].state == PART_SENT && peer_is_away(peer_of(&t->parts[i])))
+            give_up_trying(t);
+}
+
 static void tick_resolving(struct transaction *t)
 {
     for (uint16_t i = 0; i < t->part_count; i++)
@@ -685,6 +797,8 @@ void transaction_tick(struct engine *engine)
             tick_locking(t);
         else if (t->state == PREPARING)
             tick_preparing(t);
+        else if (t->state == TRYING)
+            tick_trying(t);
         else if (t->state == RESOLVING)
             tick_resolving(t);
     }

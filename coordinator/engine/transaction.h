@@ -12,6 +12,11 @@
  * turns into RESOLVING with abort. Locks stay until every participant has resolved: an unreachable one is asked again
  * when it is back.
  *
+ * A transaction that is refused before every shard has been asked, by its plan or a promise that was not made, has the
+ * others TRY what stands before the operation that failed (TRYING): the user is told the first that fails, as one file
+ * would tell it. References that are looked at in the end come after all else. A shard that cannot be asked changes
+ * nothing of the refusal.
+ *
  * A participant that is away: before PREPARING all is refused. A PREPARE that such a one may have got is given up: the
  * user is told at once, which T2 allows since nothing is decided without its answer, and the abort waits for the shard.
  * A decision that the home may have got is the home's: the user hears `unknown` after answer_ms, and the answer to the

@@ -16,6 +16,7 @@ CREATE TABLE bin (k BLOB PRIMARY KEY);
 CREATE TABLE loose (v);
 CREATE TABLE odd (id INTEGER PRIMARY KEY, "limit" INTEGER, "after" TEXT, "=x" TEXT, "a b&c" TEXT);
 """
+STATUS = {"check": 422, "unique": 409, "not_null": 422, "type": 422, "reference_missing": 422, "not_found": 404, "referenced": 409}
 CONFIG = "[database one]\ntables = t, pair, word, bin, loose, odd\n"
 
 
@@ -190,6 +191,29 @@ class Batches(Shared):
                 answer = self.s.post("/v1/batch", body)
                 self.refused(answer, 400, "parse")
                 self.assertNotIn("op", answer.json)
+
+    def test_the_first_operation_that_fails_is_told(self):
+        """As one file would meet them, whichever databases they are on; what is looked at in the end comes last."""
+        s = self.serve(schema="""CREATE TABLE a (id INTEGER PRIMARY KEY, n CHECK (n < 10));
+                                 CREATE TABLE b (id INTEGER PRIMARY KEY, n NOT NULL CHECK (n < 10), a REFERENCES a);
+                                 CREATE TABLE c (id INTEGER PRIMARY KEY) STRICT;""", data=self.path("firsts"))
+        self.done(s.post(path("a"), {"id": 1}), 201)
+        self.done(s.post(path("b"), {"id": 1, "n": 1, "a": 1}), 201)
+        fails = {"check": ("a", {"n": 10}), "unique": ("a", {"id": 1}), "not_null": ("b", {}), "type": ("c", {"id": "x"}),
+                 "reference_missing": ("b", {"n": 1, "a": 99})}
+        ops = {code: {"op": "insert", "table": table, "row": row} for code, (table, row) in fails.items()}
+        ops["not_found"] = {"op": "delete", "table": "c", "key": {"id": 99}}
+        ops["referenced"] = {"op": "delete", "table": "a", "key": {"id": 1}}
+        fine = [{"op": "insert", "table": table, "row": {"n": 1} if table != "c" else {}} for table in "abbcc"]
+        at_end = ("reference_missing", "referenced")
+        for first, op in ops.items():
+            for second, other in ops.items():
+                told = second if first in at_end and second not in at_end else first
+                if first == second or (first, second) == ("referenced", "unique"):
+                    continue  # of the latter, the row is gone
+                for batch in ([op, other], fine[:2] + [op] + fine[2:] + [other], fine + [op, other] + fine):
+                    self.refused(s.batch(*batch), STATUS[told], told, op=batch.index(op if told == first else other))
+        self.assertEqual([len(s.pages(path(table))) for table in "abc"], [1, 1, 0])
 
     def test_it_is_atomic_unless_told_and_may_be_empty(self):
         self.refused(self.s.post("/v1/batch", {"ops": [{"op": "insert", "table": "t", "row": {"id": 1}}] * 2}), 409, "unique", op=1)

@@ -8,7 +8,7 @@
  *   exists people.1: 'a' 'b'                     write 5: prepare 1.1 home=notes [people(1)]
  *   keys people after 7                          write 6: decide 1.1 (people) [notes(1,1)]
  *   scan, stats, ping, stop                      write 7: resolve 1.1 commit; forget 1.1     (1.1: epoch, number)
- *   probe [people(1,'a')~]
+ *   probe [people(1,'a')~]                       write 8: try[people(1)]
  *   people(1)=(-,'b')                            an update, with its key; -people(1) a delete
  *   +K.0=done +K=unique +K.claim                 what is kept under the idempotency key K: of op 0, of all, of none
  *   kept K                                       kept K from 5

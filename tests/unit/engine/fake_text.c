@@ -118,6 +118,10 @@ static void put_entry(const struct schema *schema, struct buffer *text, const st
         put_text(text, "group");
         put_ops(schema, text, entry->ops, entry->op_count);
         return;
+    case WIRE_ENTRY_TRY:
+        put_text(text, "try");
+        put_ops(schema, text, entry->ops, entry->op_count);
+        return;
     case WIRE_ENTRY_PREPARE:
         put_txn(text, "prepare", entry->txn);
         buffer_format(text, " home=%.*s ", (int)entry->home_len, entry->home);

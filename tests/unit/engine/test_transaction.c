@@ -164,6 +164,9 @@ static void a_refused_promise_aborts_those_that_were_made(void **state)
     world_settle(world);
     assert_false(sent_is_answered(sent)); /* what the others say is heard first */
     fake_answer(staff);
+    struct fake_request *try = expect(THINGS, "write 1: try[things(1,-) things(2,-)]");
+    assert_quiet(world, STAFF);
+    fake_answer(try);
     assert_outcome(sent, "- - - - unique -");
     struct fake_request *abort = expect(STAFF, "write 2: resolve 1.1 abort");
     struct sent *next = world_submit(world, "people(1,-)");
@@ -171,8 +174,66 @@ static void a_refused_promise_aborts_those_that_were_made(void **state)
     fake_answer(abort);
     fake_answer(expect(PEOPLE, "write 2: people(1,-)"));
     assert_outcome(next, "done");
-    assert_quiet(world, THINGS); /* the home has heard nothing of it */
+    assert_quiet(world, THINGS); /* the home has nothing to resolve */
     assert_quiet(world, STAFF);
+}
+
+/* ---- the first that fails ---- */
+
+static void the_home_may_refuse_an_earlier_one(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_fails(PEOPLE, "people(2", ERROR_UNIQUE);
+    fake_fails(THINGS, "things(2", ERROR_CHECK);
+    assert_outcome(world_submit_atomic(world, "things(1,-) things(2,-) people(2,-) things(3,-)"), "- check unique -");
+    expect(THINGS, "write 1: try[things(1,-) things(2,-)]");
+    assert_outcome(world_submit_atomic(world, "people(2,-) things(2,-) things(3,-)"), "unique - -");
+    assert_outcome(world_submit(world, "things(4,-)"), "done");
+    expect(THINGS, "write 2: things(4,-)"); /* nothing of it stands before the one that is refused */
+}
+
+static void what_is_missing_in_the_end_is_told_when_nothing_fails_before(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    const char *rows = "notes(1,9,'a') things(1,-) things(2,-)";
+    assert_outcome(world_submit_atomic(world, rows), "reference_missing - -");
+    expect(NOTES, "write 1: try[notes(1,9,'a')]");
+    expect(THINGS, "write 1: try[things(1,-) things(2,-)]");
+    fake_fails(THINGS, "things(2", ERROR_CHECK);
+    assert_outcome(world_submit_atomic(world, rows), "- - check");
+    fake_fails(NOTES, "notes(1", ERROR_NOT_NULL);
+    assert_outcome(world_submit_atomic(world, rows), "not_null - check");
+    assert_outcome(world_submit(world, "notes(1,9,'a')"), "reference_missing"); /* on its own, it comes first */
+}
+
+static void what_is_not_there_is_told_when_nothing_fails_before(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_fails(THINGS, "things(2", ERROR_CHECK);
+    assert_outcome(world_submit_atomic(world, "things(1,-) -people(NULL) things(2,-)"), "- not_found -");
+    expect(THINGS, "write 1: try[things(1,-)]");
+    assert_outcome(world_submit_atomic(world, "things(1,-) things(2,-) -people(NULL)"), "- check not_found");
+    assert_outcome(world_submit(world, "-people(NULL)"), "not_found");
+    assert_quiet(world, PEOPLE);
+}
+
+static void a_shard_that_cannot_be_tried_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_refuses_next(THINGS, ERROR_IO);
+    fake_fails(PEOPLE, "people(2", ERROR_UNIQUE);
+    const char *rows = "things(1,-) things(2,-) people(2,-)";
+    assert_outcome(world_submit_atomic(world, rows), "- - unique");
+    fake_hold(THINGS, WIRE_WRITE, true);
+    struct sent *sent = world_submit_atomic(world, rows);
+    expect(THINGS, "write 1: try…");
+    expect(THINGS, "write 1: try[things(1,-) things(2,-)]");
+    world_stop(world);
+    assert_outcome(sent, "- - unique");
 }
 
 static void a_refused_batch_is_a_refused_promise(void **state)
@@ -196,7 +257,8 @@ static void each_shard_that_refuses_says_why(void **state)
     fake_fails(STAFF, "staff(1", ERROR_CHECK);
     assert_outcome(world_submit_atomic(world, "things(1,-) people(1,-) staff(1,-) things(2,-)"), "- unique check -");
     assert_outcome(world_submit(world, "things(1,-)"), "done");
-    expect(THINGS, "write 1: things(1,-)");
+    expect(THINGS, "write 1: try[things(1,-)]");
+    expect(THINGS, "write 2: things(1,-)");
 }
 
 static void a_refused_decision_aborts_all(void **state)
@@ -264,6 +326,7 @@ static void other_parents_are_looked_for(void **state)
     assert_string_equal(sent->submission->ops[1].error->text, "notes.person 8: no such row in people (id)");
     assert_string_equal(sent->submission->ops[3].error->text, "notes.person 9: no such row in people (id)");
     assert_string_equal(sent->submission->ops[4].error->text, "visits.(a,b) ('x',3): no such row in places (a,b)");
+    expect(NOTES, "write 1: try[notes(1,7,NULL) notes(2,8,NULL) notes(3,9,NULL)]");
     assert_quiet(world, NOTES);
     assert_outcome(world_submit(world, "people(1,'a')"), "done"); /* no lock is left */
 }
@@ -350,6 +413,10 @@ int main(void)
         engine_test(a_refused_promise_aborts_those_that_were_made),
         engine_test(a_refused_batch_is_a_refused_promise),
         engine_test(each_shard_that_refuses_says_why),
+        engine_test(the_home_may_refuse_an_earlier_one),
+        engine_test(what_is_missing_in_the_end_is_told_when_nothing_fails_before),
+        engine_test(what_is_not_there_is_told_when_nothing_fails_before),
+        engine_test(a_shard_that_cannot_be_tried_changes_nothing),
         engine_test(a_refused_decision_aborts_all),
         engine_test(a_refused_resolve_is_tried_again_and_keeps_its_locks),
         engine_test(its_own_rows_are_parents_whatever_their_order),

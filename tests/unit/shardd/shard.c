@@ -300,6 +300,12 @@ void shard_group(struct shard *shard, uint32_t ops)
     assert_true(wire_put_group(&shard->entries, ops));
 }
 
+void shard_try(struct shard *shard, uint32_t ops)
+{
+    shard->entry_count++;
+    assert_true(wire_put_try(&shard->entries, ops));
+}
+
 void shard_prepare(struct shard *shard, uint64_t txn, const char *locks, uint32_t ops)
 {
     shard->entry_count++;

@@ -72,6 +72,7 @@ void shard_op_update_made(struct shard *shard, table_id table, const char *op, c
 void shard_op_delete_made(struct shard *shard, table_id table, const char *op);
 void shard_op_keep(struct shard *shard, const char *key, uint32_t index, int64_t at_ms, const char *outcome);
 void shard_group(struct shard *shard, uint32_t ops);
+void shard_try(struct shard *shard, uint32_t ops);
 void shard_prepare(struct shard *shard, uint64_t txn, const char *locks, uint32_t ops);
 void shard_decide(struct shard *shard, uint64_t txn, uint32_t ops);
 void shard_resolve(struct shard *shard, uint64_t txn, bool commit);

@@ -197,6 +197,24 @@ static void a_group_is_all_or_nothing(void **state)
     assert_int_equal(batch_counts(s->batch)->same, 1);
 }
 
+static void what_is_tried_stays_nowhere(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, WORDS, "'one|1|-");
+    shard_try(s, 2);
+    shard_op(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_op_delete(s, WORDS, "'one");
+    shard_try(s, 3);
+    shard_op(s, PEOPLE, "1|'Ann|NULL|-");
+    shard_op(s, PEOPLE, "1|'Bob|NULL|-");
+    shard_op(s, PEOPLE, "-1|'Cid|NULL|-");
+    shard_insert(s, PEOPLE, "1|'Eve|NULL|-");
+    says(shard_write(s, 1), "applied; 2.1 unique people(id)");
+    says(shard_sql(s, "SELECT id, name FROM people"), "1|Eve");
+    says(shard_sql(s, "SELECT word FROM words"), "one");
+    assert_int_equal(batch_counts(s->batch)->accepted, 2);
+}
+
 static void rows_are_changed_and_deleted_each_on_its_own(void **state)
 {
     struct shard *s = *state;
@@ -515,6 +533,7 @@ int main(void)
         TEST(a_composite_key_is_named_in_its_own_order),
         TEST(a_row_that_is_there_is_the_same_only_with_the_same_values_in_the_columns_given),
         TEST(a_group_is_all_or_nothing),
+        TEST(what_is_tried_stays_nowhere),
         TEST(rows_are_changed_and_deleted_each_on_its_own),
         TEST(a_row_without_a_key_is_named_by_the_op_that_inserted_it),
         TEST(a_row_that_nothing_before_it_inserted_is_refused),

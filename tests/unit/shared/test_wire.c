@@ -144,14 +144,15 @@ static bool put_write(struct buffer *out)
 {
     const char *const participants[] = {"one", "two"};
     static const uint8_t key[] = {0x91, 0x07};
-    return wire_put_write(out, 300, 8) && wire_put_update(out, 1, 0, key, sizeof key, row, sizeof row) &&
+    return wire_put_write(out, 300, 9) && wire_put_update(out, 1, 0, key, sizeof key, row, sizeof row) &&
            wire_put_delete(out, 1, 0, key, sizeof key) &&
            wire_put_op(out, 1, WIRE_FLAG_SAME_IS_FINE, row, sizeof row) && wire_put_group(out, 4) &&
            wire_put_keep(out, &keep) && wire_put_op(out, 0, 0, row, sizeof row) &&
            wire_put_update(out, 0, 0, key, sizeof key, row, sizeof row) && wire_put_op(out, 0, 0, row, sizeof row) &&
            wire_put_prepare(out, 5, "one", (const uint8_t *)"lk", 2, 1) && wire_put_op(out, 999, 0, row, sizeof row) &&
            wire_put_decide(out, 6, participants, 2, 1) && wire_put_op(out, 1, 0, row, sizeof row) &&
-           wire_put_resolve(out, 7, true) && wire_put_forget(out, 8);
+           wire_put_resolve(out, 7, true) && wire_put_forget(out, 8) && wire_put_try(out, 1) &&
+           wire_put_op(out, 1, 0, row, sizeof row);
 }
 
 static bool again_op(const struct wire_op *op, struct buffer *out)
@@ -201,6 +202,8 @@ static bool again_entry(const struct wire_entry *entry, struct buffer *out)
         return again_op(&entry->op, out);
     case WIRE_ENTRY_GROUP:
         return wire_put_group(out, entry->op_count) && again_ops(entry->ops, entry->op_count, out);
+    case WIRE_ENTRY_TRY:
+        return wire_put_try(out, entry->op_count) && again_ops(entry->ops, entry->op_count, out);
     case WIRE_ENTRY_PREPARE:
         memcpy(home, entry->home, entry->home_len);
         return wire_put_prepare(out, entry->txn, home, entry->locks, entry->locks_len, entry->op_count) &&
