@@ -25,7 +25,7 @@ struct csv {
 };
 
 /* A record in the window. BROKEN: `error` says why. */
-enum found { FOUND_RECORD, FOUND_BROKEN, FOUND_END, FOUND_FAILED };
+enum found { FOUND_RECORD, FOUND_BROKEN, FOUND_END, FOUND_WAITS, FOUND_FAILED };
 
 static void take(struct csv *csv, size_t len, uint32_t lines)
 {
@@ -107,7 +107,9 @@ static enum found find_record(struct csv *csv, struct input_record *record, stru
         }
         if (view == SOURCE_RECORD_VIEW)
             return too_long(csv, view, record, error);
-        enum source_result more = source_more(source, error);
+        enum source_result more = source_more_soon(source, error);
+        if (more == SOURCE_WAITS)
+            return FOUND_WAITS;
         if (more == SOURCE_FAILED || more == SOURCE_INTERRUPTED)
             return source_over(csv, more, csv->line, error);
     }
@@ -210,6 +212,8 @@ enum input_result csv_next(struct csv *csv, struct buffer *rows, struct input_re
             return INPUT_REFUSED;
         case FOUND_END:
             return INPUT_END;
+        case FOUND_WAITS:
+            return INPUT_WAITS;
         case FOUND_FAILED:
             return INPUT_FAILED;
         }
@@ -257,6 +261,7 @@ static bool read_header(struct csv *csv, struct error *error)
         record_refuse(error, csv->table, ERROR_PARSE, "the file is empty: it has no header");
         break;
     case FOUND_BROKEN:
+    case FOUND_WAITS: /* nobody is in a hurry yet */
         break;
     case FOUND_FAILED:
         return false;

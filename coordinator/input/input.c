@@ -110,6 +110,11 @@ enum input_result input_next(struct input *input, struct buffer *rows, struct in
     }
 }
 
+void input_hurry(struct input *input, bool hurried)
+{
+    input->source.hurried = hurried;
+}
+
 void input_progress(const struct input *input, uint64_t *ret_read, uint64_t *ret_size)
 {
     *ret_read = atomic_load_explicit(&input->source.read, memory_order_relaxed);

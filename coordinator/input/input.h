@@ -39,6 +39,7 @@ enum input_result {
     INPUT_REFUSED, /* this record only: `error` says why (parse, unknown_column, type, too_large); the record's line and
                       raw are given */
     INPUT_END,
+    INPUT_WAITS, /* only after input_hurry: the rest of the next record has not come yet; it is given by a later call */
     INPUT_FAILED /* the file cannot be read on: error io, with the file and line */
 };
 
@@ -54,6 +55,10 @@ void input_close(struct input *input);
 /* The next record. Its refusal's text does not repeat file and line. */
 enum input_result input_next(struct input *input, struct buffer *rows, struct input_record *ret_record,
                              struct error *error);
+
+/* Whether input_next is to say INPUT_WAITS rather than wait for bytes that have not come, so that what was read before
+ * can be used meanwhile. A record that is too long is waited for all the same. */
+void input_hurry(struct input *input, bool hurried);
 
 /* Bytes read so far and the file's size (0: not known), for a progress bar. Any thread (atomic). */
 void input_progress(const struct input *input, uint64_t *ret_read, uint64_t *ret_size);

@@ -175,8 +175,10 @@ enum input_result msgpack_input_next(struct msgpack_input *input, struct buffer 
             input->state = SKIPPING;
             return refuse_size(input, error);
         }
-        more = source_more(source, error);
+        more = source_more_soon(source, error);
     }
+    if (more == SOURCE_WAITS)
+        input->taken = 0; /* it is measured again from its beginning */
     input->number--;
     return record_source_over(more, source, input->number + 1, error);
 }

@@ -55,7 +55,7 @@ static enum source_result find_line(struct ndjson *ndjson, size_t *ret_len, stru
             return SOURCE_MORE;
         }
         scanned = view;
-        enum source_result result = source_more(source, error);
+        enum source_result result = source_more_soon(source, error);
         if (result != SOURCE_MORE && !(result == SOURCE_END && view > 0)) {
             ndjson->taken = 0;
             return result;

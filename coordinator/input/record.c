@@ -54,7 +54,7 @@ enum input_result record_source_over(enum source_result result, const struct sou
                                      struct error *error)
 {
     if (result != SOURCE_FAILED)
-        return INPUT_END;
+        return result == SOURCE_WAITS ? INPUT_WAITS : INPUT_END;
     error_prefix(error, "%s:%" PRIu64 ": ", source->path, line);
     return INPUT_FAILED;
 }

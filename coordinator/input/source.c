@@ -77,16 +77,18 @@ static bool make_room(struct source *source, struct error *error)
     return true;
 }
 
-static enum source_result wait_for_bytes(const struct source *source, struct error *error)
+static enum source_result wait_for_bytes(const struct source *source, bool soon, struct error *error)
 {
     struct pollfd fds = {.fd = source->fd, .events = POLLIN};
 
     for (;;) {
         if (source->interrupted && source->interrupted())
             return SOURCE_INTERRUPTED;
-        int ready = poll(&fds, 1, source->interrupted ? LOOK_MS : -1);
+        int ready = poll(&fds, 1, soon ? 0 : source->interrupted ? LOOK_MS : -1);
         if (ready > 0)
             return SOURCE_MORE;
+        if (ready == 0 && soon)
+            return SOURCE_WAITS;
         if (ready < 0 && errno != EINTR) {
             error_set(error, ERROR_IO, "%s", strerror(errno));
             return SOURCE_FAILED;
@@ -114,7 +116,7 @@ static bool keep(struct source *source, size_t len, struct error *error)
     return true;
 }
 
-enum source_result source_more(struct source *source, struct error *error)
+static enum source_result read_more(struct source *source, bool soon, struct error *error)
 {
     if (source->ended)
         return SOURCE_END;
@@ -125,7 +127,7 @@ enum source_result source_more(struct source *source, struct error *error)
         panic("a reader keeps a window of %zu bytes", source->capacity);
     for (;;) {
         bool again = !spool_is_over(&source->spool);
-        enum source_result waited = source->waits && !again ? wait_for_bytes(source, error) : SOURCE_MORE;
+        enum source_result waited = source->waits && !again ? wait_for_bytes(source, soon, error) : SOURCE_MORE;
         if (waited != SOURCE_MORE)
             return waited;
         ssize_t got = read_on(source, room < SOURCE_BLOCK ? room : SOURCE_BLOCK);
@@ -149,6 +151,16 @@ enum source_result source_more(struct source *source, struct error *error)
             return SOURCE_FAILED;
         }
     }
+}
+
+enum source_result source_more(struct source *source, struct error *error)
+{
+    return read_more(source, false, error);
+}
+
+enum source_result source_more_soon(struct source *source, struct error *error)
+{
+    return read_more(source, source->hurried, error);
 }
 
 enum source_result source_skip_line(struct source *source, struct error *error)

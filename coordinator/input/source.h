@@ -26,6 +26,7 @@ struct source {
     int fd;
     bool waits; /* not a regular file: its bytes come when they come */
     bool ended;
+    bool hurried; /* source_more_soon does not wait */
     bool (*interrupted)(void);
     uint8_t *bytes;
     size_t at;
@@ -39,7 +40,13 @@ struct source {
     struct spool spool; /* of what cannot be read twice: from the mark on, and what a rewind has left to be read */
 };
 
-enum source_result { SOURCE_MORE, SOURCE_END, SOURCE_INTERRUPTED, SOURCE_FAILED };
+enum source_result {
+    SOURCE_MORE,
+    SOURCE_END,
+    SOURCE_INTERRUPTED,
+    SOURCE_WAITS, /* of source_more_soon only */
+    SOURCE_FAILED
+};
 
 /* ERROR_IO "PATH: …". */
 bool source_open(struct source *source, const char *path, bool (*interrupted)(void), struct error *error);
@@ -47,6 +54,9 @@ void source_close(struct source *source);
 
 /* MORE: at least one byte more. END: there is none, and `ended` is set. FAILED: ERROR_IO, without the path. */
 enum source_result source_more(struct source *source, struct error *error);
+
+/* The same, but WAITS where a hurried source has nothing yet: for a reader that can begin its record again. */
+enum source_result source_more_soon(struct source *source, struct error *error);
 
 /* Takes everything up to and with the next line feed, keeping nothing. END: the file ended before. */
 enum source_result source_skip_line(struct source *source, struct error *error);

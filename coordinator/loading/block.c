@@ -101,6 +101,7 @@ static bool take_record(struct block *block, struct run *run, struct input *inpu
     struct error error = {0}, memory = {0};
     bool fine = true;
 
+    input_hurry(input, block->hurried || !block_is_empty(block));
     switch (input_next(input, &block->submission->rows, &record, &error)) {
     case INPUT_ROW:
         fine = add_row(block, run, &record);
@@ -116,6 +117,9 @@ static bool take_record(struct block *block, struct run *run, struct input *inpu
     case INPUT_END:
         (void)run_goes_on(run); /* the end, or an interruption that the input saw first */
         return false;
+    case INPUT_WAITS:
+        block->waits = true;
+        return true;
     case INPUT_FAILED:
         return run_unreadable(run, &error);
     }
@@ -134,11 +138,12 @@ bool block_fill(struct block *block, struct run *run, size_t input)
     bool more = true;
 
     block->input = input;
+    block->waits = false;
     if (atomic_load(&counts->began_ns) == 0)
         atomic_store(&counts->began_ns, began);
     do
         more = (records % LOOK_EVERY != 0 || run_goes_on(run)) && take_record(block, run, run->opened[input], &records);
-    while (more && !block_is_full(block));
+    while (more && !block->waits && !block_is_full(block));
 
     uint64_t took = clock_monotonic_ns() - began;
     block->submission->parsed_ns = began;

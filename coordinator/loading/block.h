@@ -32,6 +32,8 @@ struct block {
     struct block_refusal *refusals;
     uint32_t refusal_count;
     struct query query; /* for whoever probes with it */
+    bool hurried;       /* set before block_fill: it does not even wait for a first record */
+    bool waits;         /* said by block_fill: the input has nothing more just now */
     bool finished;      /* under `gate` */
     struct gate *gate;
 };
@@ -40,8 +42,9 @@ bool block_init(struct block *block, const struct run *run, struct gate *gate, s
 void block_release(struct block *block);
 void block_clear(struct block *block);
 
-/* Records of the input until the block is full, the input ends or the run stops. False when this input gives no more:
- * at its end, or because the run was stopped or failed. The block may hold records even then. */
+/* Records of the input until the block is full, the input ends or has nothing more just now, or the run stops. False
+ * when this input gives no more: at its end, or because the run was stopped or failed. The block may hold records even
+ * then. */
 bool block_fill(struct block *block, struct run *run, size_t input);
 
 static inline bool block_is_empty(const struct block *block)

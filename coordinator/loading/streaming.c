@@ -89,8 +89,11 @@ static void stream(struct streaming *streaming, const size_t *inputs, size_t cou
         bool more = true;
         while (more && run_goes_on(run)) {
             struct block *block = next_block(streaming);
+            block->hurried = streaming->in_flight > 0;
             more = block_fill(block, run, inputs[i]);
             send(streaming, block);
+            if (block->waits && streaming->in_flight > 0) /* time to hear of what came before */
+                retire(streaming);
         }
     }
     while (streaming->in_flight > 0)

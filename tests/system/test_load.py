@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import sqlite3
 import stat
 import struct
 import subprocess
@@ -190,6 +191,40 @@ class Load(sheaf.Case):
         self.load("users=-", input=SHOP["users.csv"])
         self.load("products=-", args=("--format", "ndjson"), input='{"id":1,"name":"x","price":1}\n')
         self.assertEqual(len(sheaf.rows(self.data, "users")) + len(sheaf.rows(self.data, "products")), 4)
+
+    def until(self, what):
+        """Waits for something that a running load does."""
+        end = time.monotonic() + sheaf.TIMEOUT_S
+        while not what():
+            self.assertLess(time.monotonic(), end, "it never came")
+            time.sleep(0.01)
+
+    def test_what_has_come_through_a_pipe_is_loaded_while_the_rest_is_waited_for(self):
+        rejects = self.path("rejects")
+        process = sheaf.start("load", "--quiet", "--data", self.data, "--rejects", rejects, "users=-")
+
+        def write(text):
+            process.stdin.write(text)
+            process.stdin.flush()
+
+        def there():
+            try:
+                return [row[0] for row in sheaf.rows(self.data, "users")]
+            except sqlite3.Error:
+                return None
+
+        write(b"id,name,email\n1,Ann,a@b.org\n2,")
+        self.until(lambda: there() == [1])
+        write(b"Bob,b@b.org\n0,Eve,e@b.org\n")
+        self.until(lambda: there() == [1, 2])
+        write(b'3,"C\n')  # the quote may go on
+        write(b'",c@b.org\n')
+        self.until(lambda: there() == [1, 2, 3])
+        out, _ = process.communicate(b"4,Dan,d@b.org")
+        self.assertEqual(process.returncode, 1)
+        self.assertEqual(there(), [1, 2, 3, 4])
+        with open(rejects) as file:
+            self.assertEqual(len(file.readlines()), 1, out)
 
     def test_rejects_never_overwrite_an_input(self):
         f = self.files()

@@ -96,6 +96,26 @@ static void several_files_of_a_table_are_one_input(void **state)
     world_free(world);
 }
 
+static void what_has_come_is_sent_while_the_rest_is_waited_for(void **state)
+{
+    (void)state;
+    struct world *world = world_new("CREATE TABLE t(id INTEGER PRIMARY KEY, v CHECK (v < 5000));");
+    struct world_input *input = world_input(world, "t", 6000);
+
+    for (uint32_t i = 0; i < 6000; i++) {
+        input->records[i].values[0] = value_integer(i + 1);
+        input->records[i].values[1] = value_integer(i);
+    }
+    world->inputs_wait = true;
+    world_load(world);
+    assert_int_equal(world->result, LOADER_DONE);
+    assert_int_equal(world->counts[0].read, 6000);
+    assert_int_equal(world->counts[0].inserted, 5000);
+    assert_int_equal(world->counts[0].refused[ERROR_CHECK], 1000);
+    assert_true(world->submissions >= 2000);
+    world_free(world);
+}
+
 static void employees_may_report_to_a_later_line(void **state)
 {
     (void)state;
@@ -439,6 +459,7 @@ int main(void)
         cmocka_unit_test(a_stream_counts_and_hands_on_what_is_refused_in_order),
         cmocka_unit_test(tables_wait_for_their_parents_tables),
         cmocka_unit_test(several_files_of_a_table_are_one_input),
+        cmocka_unit_test(what_has_come_is_sent_while_the_rest_is_waited_for),
         cmocka_unit_test(employees_may_report_to_a_later_line),
         cmocka_unit_test(the_earliest_valid_row_holds_the_key_even_if_a_reference_fails_it),
         cmocka_unit_test(loading_a_circle_again_inserts_nothing),

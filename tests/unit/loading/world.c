@@ -335,6 +335,8 @@ struct input {
     const struct world_input *from;
     uint32_t next;
     char raw[32];
+    bool hurried;
+    uint32_t waited; /* for this record, as the hurried are told of every third */
 };
 
 struct input *input_open(const char *path, enum input_format format, const struct schema *schema, table_id table,
@@ -360,6 +362,10 @@ enum input_result input_next(struct input *input, struct buffer *rows, struct in
 {
     if (input->next == input->from->count)
         return INPUT_END;
+    if (the_world->inputs_wait && input->hurried && input->next % 3 == 2 && input->waited != input->next) {
+        input->waited = input->next;
+        return INPUT_WAITS;
+    }
     const struct world_record *record = &input->from->records[input->next++];
     snprintf(input->raw, sizeof(input->raw), "raw %u", input->next);
     *ret_record = (struct input_record){
@@ -371,6 +377,11 @@ enum input_result input_next(struct input *input, struct buffer *rows, struct in
     row_write(&the_world->schema->tables[input->from->table], record->values, rows);
     ret_record->row_len = rows->len - ret_record->row_at;
     return INPUT_ROW;
+}
+
+void input_hurry(struct input *input, bool hurried)
+{
+    input->hurried = hurried;
 }
 
 void input_progress(const struct input *input, uint64_t *ret_read, uint64_t *ret_size)

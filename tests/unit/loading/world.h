@@ -44,6 +44,7 @@ struct world {
     uint64_t last_line[WORLD_INPUTS]; /* of a reject: they must ascend */
     bool thorough;
     bool stop_on_error;
+    bool inputs_wait; /* every third record has not come yet when its reader is in a hurry */
     enum loader_result result;
     struct error error;
     /* what the engine does and saw */
