@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """/v1/openapi.json says what the running server does: every path, method, status and body."""
 
+import contextlib
 import os
 import re
 import signal
+import sqlite3
 
 import openapi
 import server
@@ -164,6 +166,17 @@ class OpenApi(server.Shared):
             for method, call in calls.items():
                 answer = self.ask(method.upper(), template, target, {} if method in ("post", "patch") else None, client=s)
                 self.assertEqual(answer.status == 401, call.get("security") is None)
+
+    def test_a_row_that_is_too_large_to_be_sent_is_refused_as_described(self):
+        """Only another program can have made it, while nobody served."""
+        data = self.path("large")
+        self.serve(data=data, schema=SCHEMA, config=CONFIG).stop()
+        with contextlib.closing(sqlite3.connect(sheaf.database(data, "one"), isolation_level=None)) as connection:
+            connection.execute("INSERT INTO t (id, a) VALUES (1, zeroblob(40000000))")
+        s = self.serve(data=data)
+        for method in ("GET", "HEAD"):
+            self.ask(method, "/v1/rows/{table}/{key}", path("t", 1), client=s, status=413)
+            self.ask(method, "/v1/rows/{table}", path("t"), client=s, status=413)
 
     def test_a_server_that_is_full_or_whose_shard_is_mute_says_so_as_described(self):
         rows, one = "/v1/rows/{table}", "/v1/rows/{table}/{key}"
