@@ -15,6 +15,7 @@
  * Keys (Idempotency-Key). A submission with a key (submission_set_key) that is submitted again, also after a restart of
  * anything, has no second effect within LIMIT_KEPT_MS: its ops get the outcomes that the first one got (`replayed`),
  * and only those that have none yet are run. With another body every op is refused with ERROR_KEY_REUSED.
+ *  - What came to its end before there was anything to do (a refusal of the front end, no ops at all) is an OP_NOTHING.
  *  - Outcomes are kept in the databases, each with its effect in one SQLite transaction: of an op on its own on its
  *    table's database; of an atomic submission as one, on a database chosen by the key's hash, which takes part in the
  *    transaction.
@@ -51,7 +52,8 @@ enum op_kind {
     OP_UPDATE, /* the row with `key`: columns that `row` gives; ERROR_NOT_FOUND when there is none */
     OP_DELETE, /* the row with `key`: likewise */
     OP_UPSERT, /* as OP_INSERT, but a row with the same primary key takes the columns given, and keeps the others */
-    OP_READ    /* changes nothing: `found` is the row with `key`. Not in an atomic submission */
+    OP_READ,   /* changes nothing: `found` is the row with `key`. Not in an atomic submission */
+    OP_NOTHING /* only has the submission's key noted, so that another body is known; alone, and only with a key */
 };
 
 /* What must be so for an update, delete or upsert to be done; else ERROR_PRECONDITION and no effect. */

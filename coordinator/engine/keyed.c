@@ -252,9 +252,16 @@ bool keyed_answers(struct engine *engine, struct submission *submission, uint32_
 
 /* ---- looking it up ---- */
 
+static bool does_nothing(const struct submission *submission)
+{
+    return submission->ops[0].kind == OP_NOTHING;
+}
+
 static void ready(struct keyed *keyed)
 {
     struct submission *submission = keyed->submission;
+    if (does_nothing(submission) && submission->ops[0].result == OP_PENDING)
+        submission->ops[0].result = OP_DONE;
     keyed->state = KEYED_READY;
     keyed->submission = NULL;
     engine_queue(keyed->engine, submission);
@@ -321,7 +328,11 @@ static bool needs_claim(const struct keyed *keyed)
 {
     const struct submission *submission = keyed->submission;
     bool elsewhere = false;
-    if (keyed->atomic || keyed->claimed)
+    if (keyed->claimed)
+        return false;
+    if (does_nothing(submission))
+        return submission->ops[0].result == OP_PENDING;
+    if (keyed->atomic)
         return false;
     for (uint32_t i = 0; i < submission->count; i++) {
         elsewhere |= keyed_database(keyed, submission, i) != keyed->home;
@@ -351,7 +362,7 @@ static bool take_one(struct keyed *keyed, const struct wire_keep *one, struct er
         keyed->reused = true;
         return true;
     }
-    if (one->index == KEYED_CLAIM && !keyed->atomic) {
+    if (one->index == KEYED_CLAIM) {
         keyed->claimed = true;
         return true;
     }

@@ -14,7 +14,7 @@
  *      key's hash. An op on its own keeps its own, on its table's database.
  *
  *  I4  Where ops on their own may lie on several databases, the home notes the key and its digest before any is begun:
- *      so another body is known whatever databases it touches.
+ *      so another body is known whatever databases it touches. Likewise where there is nothing to do.
  *
  * Engine thread only. */
 #ifndef SHEAF_KEYED_H

@@ -492,7 +492,8 @@ enum plan_result plan_round(struct plan *plan)
             change(plan, i);
             break;
         case OP_READ:
-            panic("a read in a transaction");
+        case OP_NOTHING:
+            panic("what changes nothing in a transaction");
         }
     if (!plan->refusals) {
         plan_check(plan);

@@ -304,7 +304,7 @@ static const char *read_row(const char *at, const struct schema *schema, struct 
 {
     struct value values[COLUMNS_MAX];
     uint16_t count = 0;
-    enum op_kind kind = *at == '?' ? OP_READ : *at == '-' ? OP_DELETE : OP_INSERT;
+    enum op_kind kind = *at == '?' ? OP_READ : *at == '-' ? OP_DELETE : *at == '!' ? OP_NOTHING : OP_INSERT;
     at += kind != OP_INSERT;
     size_t name = strcspn(at, "(");
     table_id table = schema_find_table(schema, at, name);

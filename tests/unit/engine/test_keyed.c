@@ -469,6 +469,61 @@ static void ops_of_several_databases_are_begun_when_the_key_is_noted(void **stat
     assert_outcome(world_submit_keyed_atomic(world, key, "things(1,-) staff(1,-)"), "key_reused key_reused");
 }
 
+static void what_has_nothing_to_do_only_notes_its_key(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    struct sent *first = world_submit_keyed(world, "K", "!things(1)");
+    assert_outcome(first, "done");
+    expect(THINGS, "kept K");
+    expect(THINGS, "write 1: group[+K.claim]");
+    assert_outcome(world_submit_keyed(world, "K", "!things(1)"), "done");
+    expect(THINGS, "kept K");
+    assert_outcome(world_submit_keyed(world, "K", "!things(2)"), "key_reused");
+    expect(THINGS, "kept K");
+    assert_outcome(world_submit_keyed(world, "K", "things(1,-)"), "key_reused");
+    expect(THINGS, "kept K");
+    assert_outcome(world_submit_keyed(world, "L", "things(1,-)"), "done");
+    assert_outcome(world_submit_keyed(world, "L", "!things(1)"), "key_reused");
+    expect(THINGS, "kept L");
+    expect(THINGS, "write 2: group[things(1,-) +L.0=done]");
+    expect(THINGS, "kept L");
+    assert_quiet(world, THINGS);
+}
+
+static void so_does_a_batch_on_its_home(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    const char *key = key_at(PLACES);
+    hold_writes(true);
+    struct sent *first = world_submit_keyed_atomic(world, key, "!things(1)");
+    expect(PLACES, of(key, "kept @"));
+    struct fake_request *claim = expect(PLACES, of(key, "write 1: group[+@.claim]"));
+    struct sent *again = world_submit_keyed_atomic(world, key, "!things(1)");
+    world_settle(world);
+    assert_false(sent_is_answered(first));
+    fake_answer(claim);
+    assert_outcome(first, "done");
+    assert_outcome(again, "done");
+    hold_writes(false);
+    assert_outcome(world_submit_keyed_atomic(world, key, "things(1,-) staff(1,-)"), "key_reused key_reused");
+    assert_quiet(world, THINGS);
+}
+
+static void nothing_is_told_when_its_key_cannot_be_noted(void **state)
+{
+    struct world *world = *state;
+    world->options.patient = false;
+    world_start(world);
+    fake_fails(THINGS, "+", ERROR_BUSY);
+    assert_outcome(world_submit_keyed(world, "K", "!things(1)"), "busy");
+    fake_fails(THINGS, NULL, ERROR_NONE);
+    assert_outcome(world_submit_keyed(world, "K", "!things(2)"), "done");
+    fake_lose(THINGS, false);
+    assert_outcome(world_submit_keyed(world, "K", "!things(2)"), "unavailable");
+}
+
 static void a_key_that_cannot_be_noted_begins_nothing(void **state)
 {
     struct world *world = *state;
@@ -714,6 +769,9 @@ int main(void)
         engine_test(only_those_without_an_outcome_run_again),
         engine_test(more_than_may_be_active_are_done_all_the_same),
         engine_test(ops_of_several_databases_are_begun_when_the_key_is_noted),
+        engine_test(what_has_nothing_to_do_only_notes_its_key),
+        engine_test(so_does_a_batch_on_its_home),
+        engine_test(nothing_is_told_when_its_key_cannot_be_noted),
         engine_test(a_key_that_cannot_be_noted_begins_nothing),
         engine_test(a_key_that_is_noted_too_late_begins_nothing),
         engine_test(without_one_database_the_others_ops_are_done),
