@@ -215,6 +215,8 @@ const char *wire_entry_name(const struct wire_entry *entry)
         return "forget";
     case WIRE_ENTRY_KEEP:
         return "keep";
+    case WIRE_ENTRY_TRY:
+        return "try";
     }
     return "unknown";
 }
