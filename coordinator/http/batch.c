@@ -185,10 +185,10 @@ void batch_post(struct request *request)
     struct body body;
 
     if (!read_body(request, &body, &error)) {
-        request_refuse(request, &error);
+        request_refuse_write(request, &error, -1);
     } else if (!read_ops(request, &body, &error)) {
         bool of_one = body.atomic && request->work;
-        request_refuse_op(request, &error, of_one ? (int64_t)request->work->count : -1);
+        request_refuse_write(request, &error, of_one ? (int64_t)request->work->count : -1);
     } else {
         request_submit(request, answer_writes);
     }

@@ -62,6 +62,8 @@ void request_free(struct request *request)
     if (!request)
         return;
     work_free(request->work);
+    free(request->refusal);
+    buffer_release(&request->known_as);
     buffer_release(&request->ask.ask);
     buffer_release(&request->ask.answer);
     buffer_release(&request->body);
@@ -120,17 +122,21 @@ static bool put_how(const struct request *request, struct buffer *how)
            buffer_put(how, "", 1);
 }
 
+static bool has_key(const struct request *request)
+{
+    return request->headers.idempotency_key && request->method != METHOD_GET;
+}
+
 static bool set_key(struct request *request, struct error *error)
 {
     const char *key = request->headers.idempotency_key;
+    const char *path = request->known_as.len ? (const char *)request->known_as.bytes : request->path;
     struct buffer how = {0};
-    bool fine = true;
+    bool fine = put_how(request, &how)
+                    ? submission_set_key(request->work->submission, path, request->table, key, strlen(key),
+                                         (const char *)how.bytes, request->body.bytes, request->body.len, error)
+                    : error_set(error, ERROR_INTERNAL, "out of memory");
 
-    if (key && request->method != METHOD_GET)
-        fine = put_how(request, &how)
-                   ? submission_set_key(request->work->submission, request->path, request->table, key, strlen(key),
-                                        (const char *)how.bytes, request->body.bytes, request->body.len, error)
-                   : error_set(error, ERROR_INTERNAL, "out of memory");
     buffer_release(&how);
     return fine;
 }
@@ -142,12 +148,14 @@ void request_submit(struct request *request, void (*render)(struct request *requ
     uint64_t waiting = http->counts.waiting_ops;
     struct error error;
 
+    if (has_key(request) && submission->count == 0)
+        work_note(request->work);
     if (waiting > 0 && waiting + submission->count > (uint64_t)http->limits->waiting_ops) {
         error_set(&error, ERROR_BUSY, "%llu operations wait already", (unsigned long long)waiting);
         request_refuse(request, &error);
         return;
     }
-    if (!set_key(request, &error)) {
+    if (has_key(request) && !set_key(request, &error)) {
         request_refuse(request, &error);
         return;
     }
@@ -174,10 +182,50 @@ void request_ask(struct request *request, void (*render)(struct request *request
     engine_ask(request->http->engine, &request->ask);
 }
 
+static void render_refusal(struct request *request)
+{
+    request_refuse_op(request, request->refusal, request->refused_op);
+}
+
+void request_refuse_write(struct request *request, const struct error *error, int64_t op)
+{
+    struct error out_of_memory;
+
+    if (!has_key(request) || error->code == ERROR_INTERNAL) {
+        request_refuse_op(request, error, op);
+        return;
+    }
+    work_free(request->work);
+    request->work = work_new(request->http->schema, WORK_ATOMIC, 1);
+    request->refusal = malloc(sizeof *request->refusal);
+    if (!request->work || !request->refusal) {
+        error_set(&out_of_memory, ERROR_INTERNAL, "out of memory");
+        request_refuse(request, &out_of_memory);
+        return;
+    }
+    *request->refusal = *error;
+    request->refused_op = op;
+    request_submit(request, render_refusal);
+}
+
+/* What the key says of the request as a whole. NULL: nothing. */
+static const struct error *refusal_by_key(const struct request *request)
+{
+    const struct submission *submission = request->work ? request->work->submission : NULL;
+    const struct op *op = submission && submission->count > 0 ? &submission->ops[0] : NULL;
+
+    return op && op->error && (op->kind == OP_NOTHING || op->error->code == ERROR_KEY_REUSED) ? op->error : NULL;
+}
+
 void request_finish(struct request *request)
 {
+    const struct error *refusal = refusal_by_key(request);
+
     request->http->counts.working--;
     if (request->work)
         request->http->counts.waiting_ops -= request->work->submission->count;
-    request->render(request);
+    if (refusal)
+        request_refuse(request, refusal);
+    else
+        request->render(request);
 }

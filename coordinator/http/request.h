@@ -42,6 +42,9 @@ struct request {
 
     /* while it is worked on */
     table_id table;
+    struct buffer known_as; /* the path as an Idempotency-Key belongs to it, with a NUL; empty: as it is */
+    struct error *refusal;  /* what it will be refused for when its key is noted; owned */
+    int64_t refused_op;
     struct work *work; /* owned */
     struct query ask;  /* owned */
     uint32_t limit;    /* of a page */
@@ -70,10 +73,16 @@ void request_free(struct request *request);
 /* {"ok":false,"error":{…}} with the status of its code. `op`: which operation of an atomic batch; -1: none. */
 void request_refuse(struct request *request, const struct error *error);
 void request_refuse_op(struct request *request, const struct error *error, int64_t op);
+/* The same, of a write that could not be given to the engine: under its Idempotency-Key, if it has one, the refusal is
+ * known first, so that the key stands for this request from now on. request->table: where that is kept; SCHEMA_NONE: by
+ * the key's hash. */
+void request_refuse_write(struct request *request, const struct error *error, int64_t op);
 /* The answer is complete. */
 void request_reply(struct request *request, unsigned status);
 
-/* Gives request->work to the engine, under the request's Idempotency-Key if it writes and has one. */
+/* Gives request->work to the engine, under the request's Idempotency-Key if it writes and has one; then also one
+ * without operations. A key that was used for another request, or cannot be looked up, is an answer without `render`.
+ */
 void request_submit(struct request *request, void (*render)(struct request *request));
 /* Asks request->ask. */
 void request_ask(struct request *request, void (*render)(struct request *request));

@@ -34,6 +34,18 @@ bool rows_path_has_key(const char *text, size_t len)
     return memchr(text, '/', len) != NULL;
 }
 
+/* However it is spelled, it is one path. `rest`: the slash and the KEY; NULL: none. */
+static bool know_path(struct request *request, const char *rest, size_t rest_len, struct error *error)
+{
+    struct buffer *out = &request->known_as;
+    const char *name = table_of(request)->name;
+
+    return (buffer_put_text(out, ROUTES_ROWS) && uri_encode(out, name, strlen(name)) &&
+            (!rest || (buffer_put(out, rest, 1) && uri_encode_key(out, rest + 1, rest_len - 1))) &&
+            buffer_put(out, "", 1)) ||
+           out_of_memory(error);
+}
+
 /* request->table; *ret_key is what follows the slash, if there is one. */
 static bool read_path(struct request *request, const char **ret_key, size_t *ret_key_len, struct error *error)
 {
@@ -55,7 +67,16 @@ static bool read_path(struct request *request, const char **ret_key, size_t *ret
         *ret_key = slash + 1;
         *ret_key_len = len - table_len - 1;
     }
-    return fine;
+    return fine && know_path(request, slash, slash ? len - table_len : 0, error);
+}
+
+/* A write that is refused; without a table there is no place for its key. */
+static void refuse(struct request *request, const struct error *error)
+{
+    if (request->table == SCHEMA_NONE)
+        request_refuse(request, error);
+    else
+        request_refuse_write(request, error, -1);
 }
 
 static bool has_no_query(const struct request *request, struct error *error)
@@ -149,7 +170,7 @@ void rows_post(struct request *request)
     if (fine)
         request_submit(request, answer_writes);
     else
-        request_refuse(request, &error);
+        refuse(request, &error);
 }
 
 /* ---- one row ---- */
@@ -202,7 +223,7 @@ void rows_delete(struct request *request)
     struct op op;
 
     if (!begin_one(request, OP_DELETE, &op, &error) || !read_condition(request, &op, &error)) {
-        request_refuse(request, &error);
+        refuse(request, &error);
         return;
     }
     work_add(request->work, &op);
@@ -220,7 +241,7 @@ void rows_patch(struct request *request)
 
     json_decref(object);
     if (!fine) {
-        request_refuse(request, &error);
+        refuse(request, &error);
         return;
     }
     work_add(request->work, &op);

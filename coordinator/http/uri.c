@@ -40,6 +40,51 @@ bool uri_decode(const char *text, size_t len, bool in_query, struct buffer *out,
     return error_set(error, ERROR_PARSE, "what is percent-encoded is no UTF-8 text without U+0000");
 }
 
+static bool stays(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("-._~", c));
+}
+
+bool uri_encode(struct buffer *out, const char *text, size_t len)
+{
+    static const char hex[] = "0123456789ABCDEF";
+
+    if (!buffer_reserve(out, 3 * len))
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (!stays(text[i]))
+            out->bytes[out->len++] = '%';
+        if (!stays(text[i]))
+            out->bytes[out->len++] = (uint8_t)hex[(uint8_t)text[i] >> 4];
+        out->bytes[out->len++] = stays(text[i]) ? (uint8_t)text[i] : (uint8_t)hex[(uint8_t)text[i] & 15];
+    }
+    return true;
+}
+
+bool uri_encode_key(struct buffer *out, const char *text, size_t len)
+{
+    struct buffer decoded = {0};
+    struct error error;
+    bool fine = buffer_reserve(&decoded, 1);
+
+    for (const char *end = text + len, *part = text; fine; part++) {
+        size_t part_len = 0;
+
+        while (part + part_len < end && part[part_len] != ',')
+            part_len++;
+        buffer_clear(&decoded);
+        fine = uri_decode(part, part_len, false, &decoded, &error)
+                   ? uri_encode(out, (const char *)decoded.bytes, decoded.len)
+                   : buffer_put(out, part, part_len);
+        part += part_len;
+        if (part == end)
+            break;
+        fine = fine && buffer_put(out, ",", 1);
+    }
+    buffer_release(&decoded);
+    return fine;
+}
+
 /* -?[1-9][0-9]* or 0, within 64 bits. */
 static bool read_integer(const char *text, size_t len, int64_t *ret_integer)
 {

@@ -13,6 +13,11 @@
 /* Appends the decoded text, which must be UTF-8 without U+0000. In a query a plus is a blank. */
 bool uri_decode(const char *text, size_t len, bool in_query, struct buffer *out, struct error *error);
 
+/* Appends the text percent-encoded, each in one way only. False: memory is out. */
+bool uri_encode(struct buffer *out, const char *text, size_t len);
+/* Appends a KEY as it would be encoded so; what cannot be decoded as it is. False: memory is out. */
+bool uri_encode_key(struct buffer *out, const char *text, size_t len);
+
 /* A decoded text as a value: an integer in its canonical decimal form, x'…' a blob, else text. Views `text`, whose
  * digits a blob overwrites. */
 struct value uri_value(char *text, size_t len);

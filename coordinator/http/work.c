@@ -100,6 +100,16 @@ bool work_refuse(struct work *work, const struct error *why)
     return true;
 }
 
+/* As one that is all or nothing: what is kept under its key lies on the key's own database. */
+void work_note(struct work *work)
+{
+    struct submission *submission = work->submission;
+
+    submission->ops[0] = (struct op){.kind = OP_NOTHING};
+    submission->count = 1;
+    submission->atomic = true;
+}
+
 /* What was appended since `begun`, when positions still fit. */
 static bool mark(struct work *work, size_t begun, uint32_t *ret_at, uint32_t *ret_len, struct error *error)
 {

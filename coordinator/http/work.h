@@ -37,6 +37,9 @@ json_t *work_object(const struct json_member *member, struct error *why, struct 
 void work_add(struct work *work, const struct op *op);
 bool work_refuse(struct work *work, const struct error *why);
 
+/* Of a submission without operations, and with a key: it is there for that alone. Results stay as they are. */
+void work_note(struct work *work);
+
 /* A row's columns. */
 bool work_row(struct work *work, const struct schema_table *table, json_t *object, struct op *op, struct error *error);
 /* A key as JSON: {"id":5}; of a table without a primary key {"rowid":5}. */

@@ -70,6 +70,64 @@ class Idempotency(server.Case):
         self.refused(self.s.post(path("users") + "?on_conflict=update", USER, key("a")), 409, "key_reused")
         self.done(self.s.post(path("products"), {"name": "Tea", "price": 1}, key("a")), 201)
 
+    def test_another_array_or_batch_under_the_same_key_is_refused_as_a_whole(self):
+        rows = [{"id": n, "name": "Ann", "email": f"{n}@example.org"} for n in range(1, 4)]
+        self.done(self.s.post(path("users"), rows, key("a")))
+        for other in (rows[:2], rows + [{"id": 9}], [], [{"no": 1}], {"id": 1}, "no json"):
+            self.refused(self.s.post(path("users"), other, key("a")), 409, "key_reused")
+        ops = [{"op": "delete", "table": "users", "key": {"id": n}} for n in (1, 9)]
+        self.done(self.s.batch(*ops, atomic=False, headers=key("b")))
+        for atomic in (False, True):
+            self.refused(self.s.batch(*ops[:1], atomic=atomic, headers=key("b")), 409, "key_reused")
+            self.refused(self.s.batch(atomic=atomic, headers=key("b")), 409, "key_reused")
+        self.assertEqual([row[0] for row in sheaf.rows(self.data, "users")], [2, 3])
+
+    def test_what_never_came_to_a_database_is_kept_as_well(self):
+        insert = {"op": "insert", "table": "users", "row": {"id": 1, **USER}}
+        wrong = {"op": "insert", "table": "users", "row": {"no": 1}}
+        rows, batch = path("users"), "/v1/batch"
+        for n, (method, target, body, status) in enumerate((
+                ("POST", rows, {"no": 1}, 400), ("POST", rows, "no json", 400), ("POST", rows, "[{},", 400), ("POST", rows, [], 200),
+                ("POST", rows, [{"no": 1}, 7], 200), ("POST", rows + "?x=y", USER, 400), ("POST", rows, {"name": "x" * 2**20}, 413),
+                ("PATCH", path("users", 1), {"no": 1}, 400), ("PATCH", path("users", 1), [], 400),
+                ("POST", batch, {"ops": []}, 200), ("POST", batch, {"atomic": False, "ops": []}, 200), ("POST", batch, "no json", 400),
+                ("POST", batch, {"ops": 1}, 400), ("POST", batch, {"ops": [insert, wrong]}, 400),
+                ("POST", batch, {"atomic": False, "ops": [wrong, 7]}, 200), ("POST", batch, {"ops": [{**insert, "table": "no"}]}, 404))):
+            with self.subTest(method=method, target=target, body=str(body)[:60]):
+                answer = self.twice(lambda s: s.request(method, target, body, key(f"k{n}")))
+                self.assertEqual(answer.status, status, str(answer))
+                good = {"ops": [insert]} if target == batch else USER
+                self.refused(self.s.request(method, target.partition("?")[0], good, key(f"k{n}")), 409, "key_reused")
+        self.refused(self.twice(lambda s: s.request("DELETE", path("users") + "/x,y", None, key("d"))), 400, "parse")
+        self.refused(self.s.request("DELETE", path("users") + "/x,y", None, {**key("d"), "If-Match": "*"}), 409, "key_reused")
+        for header in ({"If-Match": "nonsense"}, {"If-Match": "*"}):
+            self.assertEqual(self.s.delete(path("users", 5), {**key("e"), **header}).status, 400 if "nonsense" in str(header) else 409)
+        self.assertEqual(sheaf.rows(self.data, "users"), [])
+        self.done(self.s.post(rows, {"id": 1, **USER}, key("new")), 201)
+
+    def test_what_is_refused_before_a_table_is_known_is_not(self):
+        self.refused(self.s.post(path("no"), USER, key("a")), 404, "unknown_table")
+        self.refused(self.s.post(path("users"), USER, {**key("a"), "Content-Type": "text/plain"}), 415, "media_type")
+        self.done(self.s.post(path("users"), USER, key("a")), 201)
+
+    def test_without_its_database_nothing_is_told_of_a_key(self):
+        s = self.serve(data=self.path("other"), config="[database one]\ntables = users, products, orders\n[limits]\nkept_keys = 1\n")
+        self.done(s.post(path("users"), [], key("a")))
+        self.refused(s.post(path("users"), {"no": 1}, key("b")), 429, "busy")
+        self.refused(s.post(path("users"), [], key("b")), 429, "busy")
+        self.refused(s.post(path("users"), {"no": 1}), 400, "unknown_column")
+        self.assertEqual(self.done(s.post(path("users"), [], key("a"))), {"results": [], "accepted": 0, "refused": 0})
+
+    def test_a_path_is_the_same_however_it_is_spelled(self):
+        self.done(self.s.post(path("users"), USER, key("a")), 201)
+        for target in ("/v1/rows/USERS", "/v1/rows/%75sers", "http://localhost/v1/rows/Users"):
+            self.done(self.s.post(target, USER, key("a")), 201)
+            self.refused(self.s.post(target, {**USER, "id": 7}, key("a")), 409, "key_reused")
+        for target in (path("users", 1), "/v1/rows/users/%31", "/v1/rows/%55SERS/1"):
+            self.done(self.s.patch(target, {"id": 2}, key("a")))
+        self.assertEqual(sheaf.rows(self.data, "users"), [(2, "Ann", "ann@example.org")])
+        self.refused(self.s.patch(path("users", 2), {"id": 2, "name": ""}, key("a")), 422, "check")
+
     def test_keys_that_are_none(self):
         self.refused(self.s.post(path("users"), USER, key("")), 400, "parse")
         self.refused(self.s.post(path("users"), USER, key("x" * 256)), 413, "too_large")

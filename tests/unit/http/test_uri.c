@@ -127,12 +127,40 @@ static void a_cursor_comes_back_and_a_forged_one_does_not_pass(void **state)
     buffer_release(&back);
 }
 
+static void assert_one_way(const char *key, const char *expected)
+{
+    struct buffer out = {0};
+
+    assert_true(buffer_put(&out, "/", 1));
+    assert_true(uri_encode_key(&out, key, strlen(key)));
+    assert_int_equal(out.len, strlen(expected) + 1);
+    assert_memory_equal(out.bytes + 1, expected, strlen(expected));
+    buffer_release(&out);
+}
+
+static void a_key_has_one_spelling(void **state)
+{
+    (void)state;
+    assert_one_way("1", "1");
+    assert_one_way("%31", "1");
+    assert_one_way("", "");
+    assert_one_way("a,b", "a,b");
+    assert_one_way("%61%2Cb,", "a%2Cb,");
+    assert_one_way(",,", ",,");
+    assert_one_way("x'00'", "x%2700%27");
+    assert_one_way("x%2700%27", "x%2700%27");
+    assert_one_way("\xc3\xa4%c3%a4~-._+", "%C3%A4%C3%A4~-._%2B");
+    assert_one_way("%zz,%31", "%zz,1"); /* as it is */
+    assert_one_way("%00", "%00");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_split_before_it_is_decoded),
         cmocka_unit_test(wrong_keys_are_refused_and_leave_nothing),
         cmocka_unit_test(only_canonical_decimals_are_integers),
+        cmocka_unit_test(a_key_has_one_spelling),
         cmocka_unit_test(a_plus_is_a_blank_in_a_query_only),
         cmocka_unit_test(a_cursor_comes_back_and_a_forged_one_does_not_pass),
     };
