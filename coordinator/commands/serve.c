@@ -2,6 +2,7 @@
 #include "serve.h"
 
 #include "clock.h"
+#include "descriptors.h"
 #include "done.h"
 #include "gather.h"
 #include "listen.h"
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 #define LISTEN_STANDARD "127.0.0.1:8080"
+#define DESCRIPTORS_PER_SHARD 16u /* more than the start of one takes; its link needs 2 */
 
 enum { LISTENER_TCP, LISTENER_UNIX, LISTENER_RELAY, LISTENERS };
 
@@ -140,6 +142,9 @@ static bool open_door(struct serve *serve, struct error *error)
     serve->server = serve->relay ? server_start(&options, error) : NULL;
     if (!serve->server)
         return false;
+    if (server_connections(serve->server) < (uint64_t)serve->http.limits->connections)
+        fprintf(stderr, "coordinator serve: only %llu connections at once: more files may not be open (ulimit -n)\n",
+                (unsigned long long)server_connections(serve->server));
     fprintf(stderr, "coordinator serve: ready on http://%s and on the Unix socket %s\n",
             serve->listeners[LISTENER_TCP].name, serve->listeners[LISTENER_UNIX].name);
     return notify_send("READY=1", error);
@@ -195,6 +200,8 @@ static int serve_until_signal(struct serve *serve, const struct options *options
     int status;
 
     serve->session.serves = true;
+    (void)descriptors_make_room((uint64_t)serve->session.config.limits.connections +
+                                DESCRIPTORS_PER_SHARD * (uint64_t)serve->session.schema->database_count);
     if (!session_start(&serve->session, options, &error))
         return options_complain("serve", &error);
     if (fill_http(serve, &error) && open_door(serve, &error)) {

@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include "clock.h"
+#include "descriptors.h"
 #include "done.h"
 #include "failpoint.h"
 #include "framing.h"
@@ -25,6 +26,8 @@
 #define TICK_MS 100
 #define LISTENERS_MAX 2
 #define ACCEPTS_PER_ROUND 64
+#define SPARE_DESCRIPTORS 16u
+#define SPARE_PER_DATABASE 2u
 #define LEAVE_MS 1000            /* for the last answers to be taken */
 #define NO_TIME_LIMIT_S 1000000u /* of the library's; ours are the visitors' */
 
@@ -36,6 +39,7 @@ struct server {
     int epoll_fd;
     int listeners[LISTENERS_MAX];
     uint32_t listener_count;
+    uint64_t connections; /* at most */
     struct visitors visitors;
     uint64_t now_ns;
     uint64_t ticked_ns;
@@ -107,7 +111,7 @@ static bool take_one(struct server *server, int listener)
 
 static bool has_room(const struct server *server)
 {
-    return server->visitors.count < (uint64_t)server->http->limits->connections;
+    return server->visitors.count < server->connections;
 }
 
 /* For one who waits. Whoever is on the way out already makes room as well, in a round or two. */
@@ -449,18 +453,33 @@ static bool start_daemon(struct server *server, struct error *error)
 {
     const union MHD_DaemonInfo *info;
 
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, request_step, server,
-        MHD_OPTION_URI_LOG_CALLBACK, request_begins, server, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, request_ends, server, MHD_OPTION_NOTIFY_CONNECTION, connection_notice, server,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)server->http->limits->connections + ACCEPTS_PER_ROUND,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)LIMIT_HEAD_BYTES_MAX, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_END);
+    server->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                         request_step, server, MHD_OPTION_URI_LOG_CALLBACK, request_begins, server,
+                         MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL, MHD_OPTION_NOTIFY_COMPLETED, request_ends,
+                         server, MHD_OPTION_NOTIFY_CONNECTION, connection_notice, server, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)server->connections + ACCEPTS_PER_ROUND, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                         (size_t)LIMIT_HEAD_BYTES_MAX, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
     info = server->daemon ? MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info)
         return error_set(error, ERROR_INTERNAL, "the HTTP server cannot be started");
     server->epoll_fd = info->epoll_fd;
     return true;
+}
+
+/* All else is open by now. What is left is for a shard's next life, and for who comes by the relay. */
+static uint64_t count_connections(const struct http *http)
+{
+    uint64_t wanted = (uint64_t)http->limits->connections;
+    uint64_t rest = SPARE_DESCRIPTORS + SPARE_PER_DATABASE * (uint64_t)http->schema->database_count;
+    uint64_t room = descriptors_make_room(wanted + rest);
+
+    return room > rest ? room - rest : 1;
+}
+
+uint64_t server_connections(const struct server *server)
+{
+    return server->connections;
 }
 
 static void server_free(struct server *server)
@@ -483,6 +502,7 @@ struct server *server_start(const struct server_options *options, struct error *
     }
     server->http = options->http;
     server->visitors.limits = options->http->limits;
+    server->connections = count_connections(options->http);
     server->listener_count = options->listener_count;
     for (uint32_t i = 0; i < options->listener_count; i++)
         server->listeners[i] = options->listeners[i].fd;

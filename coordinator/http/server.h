@@ -6,7 +6,7 @@
  * resumed on this thread. A refusal that is known before the body has come is answered after it, or the client, still
  * writing, would see a reset connection instead. Only a head that could be read in two ways (framing.h) is answered
  * at once, with the connection's end. At `connections` open ones a new one ends the one that has been idle
- * longest.
+ * longest; where the process may not open as many files, at as many as it may.
  *
  * Order: server_start, server_close_door, the engine's end, server_stop. */
 #ifndef SHEAF_SERVER_H
@@ -24,6 +24,9 @@ struct server_options {
 };
 
 struct server *server_start(const struct server_options *options, struct error *error);
+
+/* How many connections there may be at once. */
+uint64_t server_connections(const struct server *server);
 
 /* No new connection is taken and no new request given to the engine, when this returns. */
 void server_close_door(struct server *server);

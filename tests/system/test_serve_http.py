@@ -251,9 +251,9 @@ class Speaking(server.Shared):
 class Limits(server.Case):
     """Each at its edge: what just fits is done, what is beyond is refused."""
 
-    def limited(self, **limits):
+    def limited(self, preexec_fn=None, **limits):
         text = "[limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items())
-        return self.serve(schema=SCHEMA, config=text)
+        return self.serve(schema=SCHEMA, config=text, preexec_fn=preexec_fn)
 
     def body(self, size, id=1):
         frame = json.dumps({"id": id, "a": ""})
@@ -438,6 +438,39 @@ class Limits(server.Case):
             self.assertEqual(other.answer().status, 200, "what came whole is done")
             while self.done(s.get("/v1/stats"))["http"]["open"] > 2:
                 pass
+
+    def test_descriptors_are_asked_for_as_there_are_connections_and_databases(self):
+        s = self.limited(connections=300, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 400)))
+        s.close()
+        crowd = [s.raw() for _ in range(300)]
+        for c in crowd:
+            self.addCleanup(c.close)
+            self.assertEqual(c.ask(get("/healthz")).status, 200)
+        self.assertEqual(crowd[0].ask(get("/v1/stats")).json["http"]["ended_for_room"], 0)
+        self.assertNotIn("descriptors", s.said)
+
+    def test_fewer_descriptors_than_connections(self):
+        """They count as the limit then, and there is enough left for a shard's new life."""
+        s = self.serve(schema=SCHEMA, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+        s.close()
+        most = int(re.search(r"only (\d+) connections", s.said).group(1))
+        self.assertGreater(most, 10)
+        crowd = [s.raw() for _ in range(most)]
+        for c in crowd:
+            self.addCleanup(c.close)
+            self.assertEqual(c.ask(get("/healthz")).status, 200)
+        pid = s.shards()["t"]
+        os.kill(pid, signal.SIGKILL)
+        begun = time.monotonic()
+        while crowd[-1].ask(get("/readyz")).status != 200 or s.shards().get("t") in (pid, None):
+            self.assertLess(time.monotonic(), begun + sheaf.TIMEOUT_S)
+        self.assertEqual(crowd[-1].ask(post("{}")).status, 201)
+        for n in range(most - 1):  # the first is the one that has been idle longest
+            c = s.raw()
+            self.addCleanup(c.close)
+            self.assertEqual(c.ask(get("/healthz")).status, 200)
+            crowd[n].ends()
+        self.assertEqual(crowd[-1].ask(get("/v1/stats")).json["http"]["ended_for_room"], most - 1)
 
     def test_more_clients_than_descriptors(self):
         s = self.serve(schema=SCHEMA, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
