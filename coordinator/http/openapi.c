@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define REFUSALS_MAX 14
+#define REFUSALS_MAX 6
 
 struct done { /* an answer that is no refusal */
     unsigned status;
@@ -24,13 +24,16 @@ struct call {
     const char *parameters; /* names of `parameters` below, each followed by a blank */
     const char *body;       /* its schema; NULL: none */
     struct done done[2];
-    unsigned refusals[REFUSALS_MAX];
-    bool text; /* answers text and not JSON */
-    bool tag;  /* with an ETag */
-    bool open; /* asks for no token */
+    unsigned refusals[REFUSALS_MAX]; /* beside any_refusals, and 401 where a token is asked for */
+    bool text;                       /* answers text and not JSON */
+    bool tag;                        /* with an ETag */
+    bool open;                       /* asks for no token */
 };
 
-#define WRITE_REFUSALS 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503, 504
+/* Of every call: of what its head or its body is, and of the server's own state. */
+static const unsigned any_refusals[] = {400, 403, 413, 429, 500, 503};
+
+#define WRITE_REFUSALS 404, 409, 415, 422, 504
 
 static const struct call calls[] = {
     {.path = "/v1/rows/{table}",
@@ -39,7 +42,7 @@ static const struct call calls[] = {
      .about = "A page of rows in key order",
      .parameters = "table limit after filters ",
      .done = {{200, "The page", "Page"}},
-     .refusals = {400, 401, 403, 404, 413, 500, 503}},
+     .refusals = {404}},
     {.path = "/v1/rows/{table}",
      .method = "post",
      .id = "insert",
@@ -55,7 +58,7 @@ static const struct call calls[] = {
      .about = "Reads a row",
      .parameters = "table key if_none_match ",
      .done = {{200, "The row", "AnyRow"}, {304, "It is one that If-None-Match names", NULL}},
-     .refusals = {400, 401, 403, 404, 413, 429, 500, 503},
+     .refusals = {404},
      .tag = true},
     {.path = "/v1/rows/{table}/{key}",
      .method = "patch",
@@ -71,7 +74,7 @@ static const struct call calls[] = {
      .about = "Deletes a row",
      .parameters = "table key if_match idempotency_key ",
      .done = {{200, "Done", "Done"}},
-     .refusals = {400, 401, 403, 404, 409, 412, 413, 422, 429, 500, 503, 504}},
+     .refusals = {404, 409, 412, 422, 504}},
     {.path = "/v1/batch",
      .method = "post",
      .id = "batch",
@@ -85,29 +88,25 @@ static const struct call calls[] = {
      .id = "schema",
      .about = "The tables, their columns, keys and references",
      .parameters = "",
-     .done = {{200, "The schema", "Schema"}},
-     .refusals = {401, 403, 500, 503}},
+     .done = {{200, "The schema", "Schema"}}},
     {.path = "/v1/stats",
      .method = "get",
      .id = "stats",
      .about = "Counts and times",
      .parameters = "",
-     .done = {{200, "The figures", "Stats"}},
-     .refusals = {401, 403, 500, 503}},
+     .done = {{200, "The figures", "Stats"}}},
     {.path = "/v1/openapi.json",
      .method = "get",
      .id = "openapi",
      .about = "This description",
      .parameters = "",
-     .done = {{200, "OpenAPI 3.0.3", "Description"}},
-     .refusals = {401, 403, 500, 503}},
+     .done = {{200, "OpenAPI 3.0.3", "Description"}}},
     {.path = "/metrics",
      .method = "get",
      .id = "metrics",
      .about = "Counts and times as Prometheus reads them",
      .parameters = "",
      .done = {{200, "The text format of Prometheus, version 0.0.4", NULL}},
-     .refusals = {401, 403, 500, 503},
      .text = true},
     {.path = "/healthz",
      .method = "get",
@@ -115,7 +114,6 @@ static const struct call calls[] = {
      .about = "Whether the process lives",
      .parameters = "",
      .done = {{200, "It does", "Fine"}},
-     .refusals = {403, 500, 503},
      .open = true},
     {.path = "/readyz",
      .method = "get",
@@ -123,7 +121,6 @@ static const struct call calls[] = {
      .about = "Whether the shard of every database is there and serves",
      .parameters = "",
      .done = {{200, "Every one does", "Fine"}},
-     .refusals = {403, 500, 503},
      .open = true},
 };
 
@@ -154,15 +151,23 @@ static bool put_done(struct buffer *out, const struct call *call, const struct d
     return fine && buffer_put(out, "}", 1);
 }
 
+static bool put_refusal_of(struct buffer *out, unsigned status, bool head)
+{
+    return openapi_put(out, ",'%u':{'$ref':'#/components/responses/%s%u'}", status, head ? "head" : "refused", status);
+}
+
 static bool put_answers(struct buffer *out, const struct call *call, bool head)
 {
     bool fine = openapi_put(out, ",'responses':{") && put_done(out, call, &call->done[0], head);
 
     if (call->done[1].status)
         fine = fine && buffer_put(out, ",", 1) && put_done(out, call, &call->done[1], head);
+    for (size_t i = 0; fine && i < sizeof any_refusals / sizeof *any_refusals; i++)
+        fine = put_refusal_of(out, any_refusals[i], head);
+    if (!call->open)
+        fine = fine && put_refusal_of(out, 401, head);
     for (size_t i = 0; fine && i < REFUSALS_MAX && call->refusals[i]; i++)
-        fine = openapi_put(out, ",'%u':{'$ref':'#/components/responses/%s%u'}", call->refusals[i],
-                           head ? "head" : "refused", call->refusals[i]);
+        fine = put_refusal_of(out, call->refusals[i], head);
     return fine && buffer_put(out, "}", 1);
 }
 
@@ -275,11 +280,14 @@ static bool put_refusal(struct buffer *out, unsigned status, bool head)
 
 static bool is_refusal_of_get(unsigned status)
 {
+    bool found = status == 401;
+
+    for (size_t i = 0; i < sizeof any_refusals / sizeof *any_refusals; i++)
+        found |= any_refusals[i] == status;
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         for (size_t j = 0; j < REFUSALS_MAX && strcmp(calls[i].method, "get") == 0; j++)
-            if (calls[i].refusals[j] == status)
-                return true;
-    return false;
+            found |= calls[i].refusals[j] == status;
+    return found;
 }
 
 static bool put_refusals(struct buffer *out)

@@ -157,6 +157,27 @@ class OpenApi(server.Shared):
                 body = {} if method in ("post", "patch") else None
                 self.ask(method.upper(), template, target, body, {"Host": "evil.example"}, status=403)
 
+    def test_what_any_call_may_be_refused_for_is_described_with_each(self):
+        for template, calls in self.document["paths"].items():
+            target = template.replace("{table}", "t").replace("{key}", "1")
+            for method in calls:
+                with self.subTest(method=method, template=template):
+                    self.ask(method.upper(), template, target, b"x" * 20001, status=413)
+                    with self.s.raw() as c:
+                        c.send(f"{method.upper()} {target} HTTP/1.1\r\n\r\n")
+                        answer = c.answer(head=method == "head")
+                        self.assertEqual(answer.status, 400)
+                        self.api.check_answer(method, template, answer)
+                    with self.s.raw() as one, self.s.raw() as two:
+                        head = f"HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 19000\r\n\r\n{'x' * 18000}"
+                        one.send(f"POST {path('t')} {head}")
+                        for _ in range(2):
+                            self.ask("GET", "/healthz")
+                        two.send(f"{method.upper()} {target} {head}{'x' * 1000}")
+                        answer = two.answer(head=method == "head")
+                        self.assertEqual(answer.status, 429)
+                        self.api.check_answer(method, template, answer)
+
     def test_who_has_no_token_is_told_as_described(self):
         file = self.path("token", "secret")
         os.chmod(file, 0o600)
