@@ -33,12 +33,15 @@ static const char *const statement_texts[STAGE_STATEMENTS] = {
     [STAGE_IS_MISSING] = "SELECT 1 FROM _sheaf_missing WHERE child=?1 AND ref=?2",
 };
 
+/* Both places are named: SQLite does not tell which of its files had no room. */
+#define ABOUT "the temporary files for tables that refer to each other, in %s and $TMPDIR: "
+
 bool stage_failed(const struct stage *stage, struct error *error)
 {
     int code = sqlite3_errcode(stage->connection);
 
-    return error_set(error, (code & 0xff) == SQLITE_NOMEM ? ERROR_INTERNAL : ERROR_IO,
-                     "the temporary file for tables that refer to each other: %s", sqlite3_errmsg(stage->connection));
+    return error_set(error, (code & 0xff) == SQLITE_NOMEM ? ERROR_INTERNAL : ERROR_IO, ABOUT "%s", stage->scratch,
+                     sqlite3_errmsg(stage->connection));
 }
 
 bool stage_run_sql(const struct stage *stage, struct error *error, const char *format, ...)
@@ -222,6 +225,7 @@ struct stage *stage_open(const char *scratch, const struct schema *schema, const
     for (uint16_t t = 0; t < table_count; t++)
         if (schema->tables[tables[t]].column_count > columns)
             columns = schema->tables[tables[t]].column_count;
+    stage->scratch = scratch;
     stage->schema = schema;
     stage->tables = calloc((size_t)schema->table_count + 1, sizeof(*stage->tables));
     stage->values_of = calloc((size_t)schema->reference_count + 1, sizeof(sqlite3_stmt *));
@@ -315,6 +319,8 @@ enum insert_result stage_insert(struct stage *stage, table_id table, uint32_t se
 
     if (result == INSERT_SAME)
         return find_first(stage, table, row, len, ret_first, error) ? INSERT_SAME : INSERT_FAILED;
+    if (result == INSERT_FAILED)
+        error_prefix(error, ABOUT, stage->scratch);
     if (result != INSERT_DONE)
         return result;
     sqlite3_bind_int64(number, 1, seq);

@@ -21,7 +21,7 @@
 
 struct stage;
 
-/* The file is made in the folder `scratch`. */
+/* The file is made in the folder `scratch`, whose name must stay; what SQLite spills goes where it finds $TMPDIR. */
 struct stage *stage_open(const char *scratch, const struct schema *schema, const table_id *tables, uint16_t table_count,
                          struct error *error);
 void stage_close(struct stage *stage);

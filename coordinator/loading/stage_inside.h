@@ -30,6 +30,7 @@ struct staged_table {
 };
 
 struct stage {
+    const char *scratch; /* a view */
     const struct schema *schema;
     sqlite3 *connection;
     struct insert *insert;
