@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sockets.h - a directory for the sockets of local shards: 0700, ours alone, with a short path.
  *
- * Made fresh under $XDG_RUNTIME_DIR, else $TMPDIR, else /tmp: the first that exists and leaves room for a socket's path
+ * A supervisor has one only while a shard of its own starts: once a socket is dialled its name is not needed. Made
+ * fresh under $XDG_RUNTIME_DIR, else $TMPDIR, else /tmp: the first that exists and leaves room for a socket's path
  * (which ends at 107 bytes, so it cannot stand in the data directory). Its name is sheaf-PID-XXXXXX, and it is locked
  * (flock on the directory itself) for as long as it lives. What a killed coordinator left is removed when the next one
  * starts: directories of the same user whose process is gone and whose lock is free (a pid alone says nothing about a

@@ -194,6 +194,26 @@ static void dial(struct supervisor *supervisor, struct shard *shard, const char 
     let_end(shard, now, 0);
 }
 
+/* A socket is a name only until it is dialled: while all are, there is no directory, and a coordinator that is killed
+ * leaves none. */
+static bool make_socket_path(struct supervisor *supervisor, struct shard *shard, struct error *error)
+{
+    if (!supervisor->sockets.path[0] && !sockets_make(&supervisor->sockets, error))
+        return false;
+    sockets_path(&supervisor->sockets, shard->generation, shard->socket, sizeof shard->socket);
+    return true;
+}
+
+static void put_sockets_away(struct supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->count; i++) {
+        const struct shard *shard = &supervisor->shards[i];
+        if (!shard->url && (shard->state == SHARD_STARTING || shard->state == SHARD_DIALLING))
+            return;
+    }
+    sockets_remove(&supervisor->sockets);
+}
+
 static void begin(struct supervisor *supervisor, struct shard *shard, uint64_t now)
 {
     pthread_mutex_lock(&shard->lock);
@@ -206,8 +226,13 @@ static void begin(struct supervisor *supervisor, struct shard *shard, uint64_t n
         dial(supervisor, shard, shard->url, now);
         return;
     }
+    struct error error = {0};
     char url[sizeof shard->socket + sizeof "ipc://"];
-    sockets_path(&supervisor->sockets, shard->generation, shard->socket, sizeof shard->socket);
+    if (!make_socket_path(supervisor, shard, &error)) {
+        end_generation(supervisor, shard, &error);
+        rest(shard, now);
+        return;
+    }
     snprintf(url, sizeof url, "ipc://%s", shard->socket);
     struct spawn_order order = {.program = supervisor->program,
                                 .database = shard->name,
@@ -218,7 +243,6 @@ static void begin(struct supervisor *supervisor, struct shard *shard, uint64_t n
                                 .log_format = supervisor->log_format,
                                 .log_level = supervisor->log_level};
     struct spawned spawned;
-    struct error error = {0};
     if (!spawn_shard(&order, &spawned, &error)) {
         end_generation(supervisor, shard, &error);
         rest(shard, now);
@@ -269,6 +293,7 @@ static void look_at_link(struct supervisor *supervisor, struct shard *shard, uin
         shard->up_ns = now;
         shard->deadline_ns = now + (uint64_t)supervisor->options.limits.heartbeat_ms * MS;
         shard->connected = true;
+        put_sockets_away(supervisor);
         pthread_mutex_lock(&shard->lock);
         shard->open = shard->link;
         pthread_mutex_unlock(&shard->lock);
@@ -460,6 +485,7 @@ static void serve(struct supervisor *supervisor)
             forgive(supervisor, now - meant, now);
         if (ready > 0)
             handle_polled(supervisor, count, now);
+        put_sockets_away(supervisor);
     }
 }
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -39,9 +40,9 @@ def alive(pid):
 
 
 class Processes(sheaf.Case):
-    def begin(self, *arguments, data=None):
+    def begin(self, *arguments, data=None, env=None):
         """A coordinator that has answered one row and waits for more."""
-        process = sheaf.start("insert", "--data", data or self.data, *arguments)
+        process = sheaf.start("insert", "--data", data or self.data, *arguments, env=env)
         process.stdin.write(json.dumps(USER).encode() + b"\n")
         process.stdin.flush()
         answer = process.stdout.readline()
@@ -116,6 +117,19 @@ class Processes(sheaf.Case):
         other = self.ran("insert", "--data", self.data, input=json.dumps(USER), status=3)
         self.assertIn(str(process.pid), other.stderr)
         self.assertEqual(other.stdout, "")
+
+    def test_a_killed_coordinator_leaves_no_directory_of_sockets(self):
+        """Nor has one that runs any: a socket's name is needed until it is dialled."""
+        process = self.begin(env=sheaf.environment(TMPDIR=self.folder))
+        sockets = lambda: [name for name in os.listdir(self.folder) if re.fullmatch(r"sheaf-\d+-\w{6}", name)]
+        self.assertTrue(until(lambda: not sockets(), 10), sockets())
+        before = sheaf.shardds_of(self.data)
+        os.kill(before[0], signal.SIGKILL)
+        self.assertTrue(until(lambda: len(set(sheaf.shardds_of(self.data)) - set(before)) == 1, 10))
+        self.assertTrue(until(lambda: not sockets(), 10), sockets())
+        process.kill()
+        process.wait()
+        self.assertEqual(sockets(), [])
 
     def test_a_garbage_database_is_named(self):
         self.insert(USER)

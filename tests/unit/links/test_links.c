@@ -654,7 +654,7 @@ static size_t entries(const char *path)
 static void sockets_are_private_and_removed(void **state)
 {
     (void)state;
-    struct bench bench = bench_of(1, "echo");
+    struct bench bench = bench_of(1, "silent"); /* stays at its start */
     setenv("XDG_RUNTIME_DIR", folder, 1);
     char stale[64], path[160];
     pid_t gone = fork();
@@ -665,7 +665,6 @@ static void sockets_are_private_and_removed(void **state)
     snprintf(path, sizeof path, "%s/%s", folder, stale);
     assert_int_equal(mkdir(path, 0700), 0);
     struct links *links = opened(&bench);
-    expect(LINK_CONNECTED);
     assert_false(is_there(folder, stale));
     assert_int_equal(entries(folder), 1);
     DIR *directory = opendir(folder);
@@ -678,6 +677,28 @@ static void sockets_are_private_and_removed(void **state)
     }
     closedir(directory);
     close_links(links);
+    assert_int_equal(entries(folder), 0);
+}
+
+/* So that a coordinator that is killed leaves nothing behind. */
+static void a_shard_that_is_connected_needs_no_socket_any_more(void **state)
+{
+    (void)state;
+    struct bench bench = bench_of(2, "echo");
+    setenv("XDG_RUNTIME_DIR", folder, 1);
+    struct links *links = opened(&bench);
+    expect(LINK_CONNECTED);
+    struct link_event last = expect(LINK_CONNECTED);
+    assert_int_equal(entries(folder), 0);
+    for (int i = 0; i < 3; i++) { /* and each further start has one of its own */
+        links_restart(links, last.database, last.generation);
+        expect(LINK_LOST);
+        last = expect(LINK_CONNECTED);
+        assert_int_equal(entries(folder), 0);
+    }
+    assert_true(send_text(links, &last, "well"));
+    expect_echo(&last, "well");
+    links_close(links);
     assert_int_equal(entries(folder), 0);
 }
 
@@ -874,6 +895,7 @@ int main(void)
         TEST(nothing_outlives_close),
         TEST(close_may_come_at_any_moment),
         TEST(sockets_are_private_and_removed),
+        TEST(a_shard_that_is_connected_needs_no_socket_any_more),
         TEST(a_deep_directory_is_no_hindrance),
         TEST(a_dialled_shard_is_reached_lost_and_found_again),
         TEST(a_listener_that_never_speaks_holds_nobody),
