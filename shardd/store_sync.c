@@ -2,10 +2,15 @@
 #include "store_sync.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_BYTES 262144
+/* https://sqlite.org/fileformat2.html section 4.1 */
+#define HEAD_BYTES 32
+#define HEAD_PAGE_AT 8
+#define HEAD_SALT_AT 16
+#define FRAME_HEAD_BYTES 24
+#define FRAME_SALT_AT 8
+#define SALT_BYTES 8
 
 /* SQLite keeps the system's number for each file. */
 static bool failed(sqlite3_file *file, int result, const char *doing, struct error *error)
@@ -15,20 +20,32 @@ static bool failed(sqlite3_file *file, int result, const char *doing, struct err
     return error_set(error, ERROR_IO, "%s: %s", doing, number ? strerror(number) : sqlite3_errstr(result));
 }
 
+static uint32_t big_endian(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static int read_and_write(sqlite3_file *file, uint8_t *bytes, int count, sqlite3_int64 at, const uint8_t *salt)
+{
+    int result = file->pMethods->xRead(file, bytes, count, at);
+    if (result == SQLITE_OK && salt && memcmp(bytes + FRAME_SALT_AT, salt, SALT_BYTES) != 0)
+        return SQLITE_DONE; /* from here on they are of an earlier time of this file */
+    return result == SQLITE_OK ? file->pMethods->xWrite(file, bytes, count, at) : result;
+}
+
+/* The head, and the frames that recovery may believe. */
 static bool write_again(sqlite3_file *file, sqlite3_int64 size, struct error *error)
 {
-    int result = SQLITE_OK;
-    uint8_t *chunk = malloc(CHUNK_BYTES);
-    if (!chunk)
-        return error_set(error, ERROR_INTERNAL, "out of memory");
-    for (sqlite3_int64 at = 0; result == SQLITE_OK && at < size; at += CHUNK_BYTES) {
-        int count = size - at < CHUNK_BYTES ? (int)(size - at) : CHUNK_BYTES;
-        result = file->pMethods->xRead(file, chunk, count, at);
-        if (result == SQLITE_OK)
-            result = file->pMethods->xWrite(file, chunk, count, at);
-    }
-    free(chunk);
-    return result == SQLITE_OK || failed(file, result, "writing its WAL again", error);
+    static uint8_t head[HEAD_BYTES], frame[FRAME_HEAD_BYTES + 65536];
+    if (size < HEAD_BYTES)
+        return true;
+    int result = read_and_write(file, head, HEAD_BYTES, 0, NULL);
+    uint32_t page = big_endian(head + HEAD_PAGE_AT), count = FRAME_HEAD_BYTES + page;
+    if (result == SQLITE_OK && (page < 512 || page > 65536))
+        return true; /* nor does SQLite believe any frame behind it */
+    for (sqlite3_int64 at = HEAD_BYTES; result == SQLITE_OK && at + count <= size; at += count)
+        result = read_and_write(file, frame, (int)count, at, head + HEAD_SALT_AT);
+    return result == SQLITE_OK || result == SQLITE_DONE || failed(file, result, "writing its WAL again", error);
 }
 
 static bool sync_file(sqlite3_file *file, const char *doing, struct error *error)

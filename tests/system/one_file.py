@@ -82,6 +82,16 @@ class OneFile(judge.Oracle):
         table = self.by_name[op["table"]]
         return op["op"] in ("insert", "upsert") and table.rowid_key and op["row"].get(table.key[0].name) is None
 
+    def hinges_on_its_id(self, op):
+        """Which id it gets may decide what it names; nobody tells of a row that is refused which it would have been."""
+        table = self.by_name[op["table"]]
+        return self.lacks_id(op) and any(r.parent is table or table.key[0] in r.columns for r in table.references)
+
+    def pass_over(self, ops):
+        for op in ops:
+            self.given(op, sure=False)
+            self.highest[op["table"]] += self.lacks_id(op)
+
     def may_be_assigned(self, table, number):
         return self.high[table.name] < number <= self.highest[table.name] + 1
 
@@ -234,9 +244,7 @@ class OneFile(judge.Oracle):
         """All or nothing, references looked at when it ends. The outcomes up to the first that failed; and whether it
         failed at its end, which the last one then tells."""
         fired, outcomes = collections.Counter(), []
-        for op in ops:  # also of those behind the first that fails
-            self.given(op, sure=False)
-            self.highest[op["table"]] += self.lacks_id(op)
+        self.pass_over(ops)  # also those behind the first that fails may be assigned ids
         self.db.execute("BEGIN")
         self.db.execute("PRAGMA defer_foreign_keys=ON")
         for op, key in zip(ops, assigned):

@@ -173,6 +173,8 @@ class Twin:
 
     def compare(self, op, result):
         """An operation by itself; whether it was done."""
+        if not result["ok"] and self.file.hinges_on_its_id(op):
+            return self.refused_for_its_id([op], result)
         self.told_an_id(op, result)
         said = self.file.do(op, result.get("id"))
         code = "ok" if result["ok"] else result["error"]["code"]
@@ -182,6 +184,13 @@ class Twin:
         else:
             self.check(self.is_same_refusal(op, result["error"], said), f"{op}\nSheaf: {result}\none file: {said}")
         return self.count(op, code)
+
+    def refused_for_its_id(self, ops, result):
+        self.check(result["error"]["code"] in REFUSALS, f"{ops}\nSheaf: {result}")
+        self.file.pass_over(ops)
+        for op in ops:
+            self.count(op, result["error"]["code"])
+        return False
 
     def told_an_id(self, op, result):
         lacks = self.file.lacks_id(op)
@@ -220,6 +229,8 @@ class Twin:
     def atomic(self, ops):
         answer = self.client.batch(*map(self.op, ops))
         body = answer.json
+        if not body["ok"] and any(map(self.file.hinges_on_its_id, ops)):
+            return self.refused_for_its_id(ops, body)
         results = body.get("results", [body] * len(ops))
         for op, result in zip(ops, results):
             self.check(self.file.lacks_id(op) == ("id" in result) or not body["ok"], f"atomic {ops}\nSheaf: {body}")
