@@ -342,6 +342,21 @@ static void a_write_is_answered_with_its_failures_and_its_times(void **state)
     buffer_release(&third);
 }
 
+/* A run's own time begins when its shards are claimed. */
+static void a_claim_is_no_time_spent_on_requests(void **state)
+{
+    struct fixture *f = *state;
+    claimed_and_running(f);
+    struct wire_stats *stats = calloc(1, sizeof *stats);
+    for (int turn = 0; turn <= 1; turn++) {
+        says(ask_nothing(f, WIRE_STATS), "ok");
+        struct cursor body = cursor_over(f->body.bytes, f->body.len);
+        assert_true(wire_get_stats_answer(&body, stats, &f->shard->error));
+        assert_int_equal(stats->busy_ns > 0, turn); /* with the first question */
+    }
+    free(stats);
+}
+
 static void batches_in_flight_are_answered_in_order_each_once_committed(void **state)
 {
     struct fixture *f = *state;
@@ -680,6 +695,7 @@ int main(void)
         TEST(another_protocol_is_refused_clearly),
         TEST(an_earlier_coordinator_is_fenced_off),
         TEST(a_write_is_answered_with_its_failures_and_its_times),
+        TEST(a_claim_is_no_time_spent_on_requests),
         TEST(batches_in_flight_are_answered_in_order_each_once_committed),
         TEST(a_full_inbox_stops_the_sender_and_loses_nothing),
         TEST(rows_and_children_are_told_as_the_last_write_left_them),
