@@ -5,7 +5,7 @@
 #include "descriptors.h"
 #include "done.h"
 #include "failpoint.h"
-#include "framing.h"
+#include "head.h"
 #include "request.h"
 #include "routes.h"
 #include "visitors.h"
@@ -187,11 +187,6 @@ static enum MHD_Result send_answer(struct request *request, struct MHD_Connectio
 
 /* ---- requests ---- */
 
-static const char *header(struct MHD_Connection *connection, const char *name)
-{
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
-}
-
 static void refuse_size(struct request *request)
 {
     struct error error;
@@ -200,32 +195,11 @@ static void refuse_size(struct request *request)
     request_refuse(request, &error);
 }
 
-static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_len,
-                                      const char *value, size_t value_len)
-{
-    (void)kind;
-    framing_header(context, name, name_len, value ? value : name + name_len, value_len);
-    return MHD_YES;
-}
-
-static bool is_framed(const struct request *request, struct MHD_Connection *connection, const char *method,
-                      const char *version, struct error *error)
-{
-    const union MHD_ConnectionInfo *head = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    struct framing framing;
-
-    if (!request->target_is_sound)
-        return error_set(error, ERROR_PARSE, "the request's target has a blank or a control character");
-    framing_begin(&framing, request->target_end, version);
-    (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, look_at_header, &framing);
-    return framing_end(&framing, head ? method + head->header_size : NULL, error);
-}
-
 /* Whether it is looked at any further. */
 static bool is_welcome(struct request *request, struct MHD_Connection *connection, const char *method,
                        const char *version, struct error *error)
 {
-    request->ends = !is_framed(request, connection, method, version, error);
+    request->ends = !head_read(request, connection, method, version, error);
     if (request->ends)
         return false;
     return !server_of(request)->closing || error_set(error, ERROR_UNAVAILABLE, "the server is stopping");
@@ -234,27 +208,16 @@ static bool is_welcome(struct request *request, struct MHD_Connection *connectio
 /* The headers are there. */
 static void begin(struct request *request, struct MHD_Connection *connection, const char *method, const char *version)
 {
-    struct server *server = server_of(request);
-    const char *length = header(connection, "Content-Length");
     struct error error;
 
     request->method = routes_method(method);
-    request->headers = (struct request_headers){
-        .authorization = header(connection, "Authorization"),
-        .host = request->authority ? request->authority : header(connection, "Host"),
-        .origin = header(connection, "Origin"),
-        .content_type = header(connection, "Content-Type"),
-        .content_encoding = header(connection, "Content-Encoding"),
-        .if_match = header(connection, "If-Match"),
-        .if_none_match = header(connection, "If-None-Match"),
-        .idempotency_key = header(connection, "Idempotency-Key"),
-    };
-    move(server, connection, VISITOR_SENDING);
+    move(server_of(request), connection, VISITOR_SENDING);
     if (!is_welcome(request, connection, method, version, &error)) {
         request_refuse(request, &error);
         return;
     }
     routes_begin(request, version);
+    const char *length = head_value(connection, "Content-Length");
     if (request->state == REQUEST_COMING && length &&
         strtoull(length, NULL, 10) > (unsigned long long)request->http->limits->body_bytes)
         refuse_size(request);
@@ -307,7 +270,7 @@ static enum MHD_Result request_step(void *context, struct MHD_Connection *connec
         begin(request, connection, method, version);
         /* a client that asks first has not sent its body and need not; of what is not well framed nobody knows what it
          * is. After an answer that comes before the body the library ends the connection. */
-        request->ends |= request->state == REQUEST_ANSWERED && header(connection, "Expect");
+        request->ends |= request->state == REQUEST_ANSWERED && head_value(connection, "Expect");
         return request->ends ? send_answer(request, connection) : MHD_YES;
     }
     if (*len > 0) {
@@ -328,23 +291,12 @@ static enum MHD_Result request_step(void *context, struct MHD_Connection *connec
     return MHD_YES;
 }
 
-/* `uri` lies in the library's memory. It would make a record of each parameter, which nobody asks it for; of thousands
- * that would be all the memory that it has for the connection, and it would end that without an answer. So it is shown
- * none. */
 static void *request_begins(void *context, const char *uri, struct MHD_Connection *connection)
 {
     struct server *server = context;
-    struct request *request = request_new(server->http, uri);
-    char *query = strchr(uri, '?');
 
     (void)connection;
-    if (request) {
-        request->target_is_sound = framing_is_target(uri);
-        request->target_end = uri + strlen(uri);
-    }
-    if (query)
-        query[1] = '\0';
-    return request;
+    return head_begin(server->http, uri);
 }
 
 static void request_ends(void *context, struct MHD_Connection *connection, void **request_context,
