@@ -698,7 +698,7 @@ static void a_shard_that_is_connected_needs_no_socket_any_more(void **state)
     }
     assert_true(send_text(links, &last, "well"));
     expect_echo(&last, "well");
-    links_close(links);
+    close_links(links);
     assert_int_equal(entries(folder), 0);
 }
 
