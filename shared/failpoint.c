@@ -17,8 +17,8 @@ static const char *const requests[] = {
     WIRE_REQUESTS(X)
 #undef X
         NULL};
-static const char *const entries[] = {"insert", "update", "delete", "group", "prepare", "decide",
-                                      "commit", "abort",  "forget", "try",   NULL};
+/* Those that the coordinator sends: updates and deletes travel in groups. */
+static const char *const entries[] = {"insert", "group", "prepare", "decide", "commit", "abort", "forget", "try", NULL};
 
 static const struct place {
     const char *program, *name;
