@@ -2,9 +2,8 @@
 /* outcome.h - what operations came to, as the bytes that are kept for their idempotency key: those of one operation on
  * its own, or of a whole atomic submission.
  *
- *   done:    [1, count] op…   an op is its flags, then its rowid when OUTCOME_ASSIGNED, its new key when
- * OUTCOME_NEW_KEY refused: [2, op, code, table, constraint, text]   the first of them that has an error, counted from
- * their first
+ *   done:     [1, count] op…    an op: its flags; with OUTCOME_ASSIGNED its rowid; with OUTCOME_NEW_KEY its new key
+ *   refused:  [2, op, code, table, constraint, text]    the first that has an error, counted from the first of them
  *
  * They lie in files: what is written here has to be read by later versions. No state. */
 #ifndef SHEAF_OUTCOME_H

@@ -324,7 +324,7 @@ inline batch_back(c, l)
     fi
 }
 
-/* ---- transaction.c ---- */
+/* ---- transaction.c, commit.c ---- */
 
 inline answer(t, done)
 {
