@@ -19,7 +19,7 @@ struct image {
     uint32_t op;                    /* by which of its operations last */
     uint64_t mark, number;          /* images.c's own */
     int64_t rowid;                  /* of a base in a table without a primary key */
-    uint32_t made_by;               /* of a new row there: which of its shard's operations inserts it (plan.c) */
+    uint32_t made_by;               /* of a new row there: which of its shard's operations inserts it (plan_write.c) */
     const struct value *base, *now; /* by column; NULL: none. A generated column's value is the base's, or ABSENT */
     const uint8_t *base_row;        /* wire form */
     size_t base_row_len;

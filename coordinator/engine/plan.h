@@ -92,6 +92,14 @@ void plan_tell_presence(struct plan *plan);
 
 /* The first refusal of an operation stays. */
 void plan_refuse(struct plan *plan, uint32_t op, const struct error *error);
+/* Rows are written down (plan_write.c). A new one, which gets what is still missing of it (assign.h); `values` then are
+ * as they will be stored. False: refused. */
+bool plan_insert(struct plan *plan, table_id table, struct value *values, bool same_is_fine, uint32_t op);
+/* As the column stores it; texts in memory of this round, as affinity's own is for the next few values only. */
+struct value plan_stored(struct plan *plan, const struct schema_column *column, const struct value *value);
+/* The row's primary key, as an array, into plan->key. */
+void plan_put_key(struct plan *plan, table_id table, const struct value *row);
+bool plan_same_key(const struct schema_key *key, const struct value *before, const struct value *after);
 /* The row is changed to `values`, or deleted when NULL; what follows from it follows (plan_actions.c). False: refused.
  */
 bool plan_change(struct plan *plan, struct image *image, struct value *values, const bool *given, uint32_t op,
