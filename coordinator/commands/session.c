@@ -227,7 +227,8 @@ static void log_engine(void *context, int level, database_id database, const cha
         log_write((enum log_level)level, text, NULL, 0);
 }
 
-static bool start_engine(struct session *session, const struct options *options, struct error *error)
+/* `found`: there was a note. */
+static bool start_engine(struct session *session, const struct options *options, bool found, struct error *error)
 {
     bool unheard = false;
     const struct engine_options engine = {.schema = session->schema,
@@ -245,7 +246,7 @@ static bool start_engine(struct session *session, const struct options *options,
     session->engine = engine_start(&engine, error);
     if (session->engine)
         return true;
-    session->begun = session->found || !unheard;
+    session->begun = found || !unheard;
     if (!session->begun)
         cluster_remove(session->datadir);
     if (error->code != ERROR_INTERNAL) /* whatever is wrong with it, this database cannot be used now */
@@ -351,12 +352,12 @@ static bool reach_server(struct session *session, struct error *error)
 
 bool session_start(struct session *session, const struct options *options, struct error *error)
 {
-    session->found = session->stored.id[0] != '\0';
+    bool found = session->stored.id[0] != '\0';
     session->begun = true;
     if (session->shared)
         return reach_server(session, error);
     warn_of_links(session);
-    return identify(session, error) && start_engine(session, options, error) && claim(session, error);
+    return identify(session, error) && start_engine(session, options, found, error) && claim(session, error);
 }
 
 bool session_gather(const struct session *session, const struct histogram *parse, uint64_t started_ns,

@@ -37,7 +37,6 @@ struct session {
     struct cluster stored; /* the note as it was found; its id is the cluster's */
     struct datadir *datadir;
     const char **addresses; /* per database; NULL: local */
-    bool found;             /* there was a note */
     bool begun;             /* what is in the directory stays there */
     bool shared;            /* another process has the directory; */
     struct error held;      /* and this says which. It is used through its server, if it is one */
