@@ -43,7 +43,7 @@ class OneFile(judge.Oracle):
         super().__init__(tables, foreign_keys=True)
         self.by_name = {t.name: t for t in tables}
         self.children = {t.name: [(child, r) for child in tables for r in child.references if r.parent is t] for t in tables}
-        # the highest integer key that was given or assigned; and with those that a refused batch may have assigned untold
+        # the highest integer key that was ever stored; and with those that what was refused may have had for a while
         self.high = {t.name: 0 for t in tables}
         self.highest = dict(self.high)
         self.fired = collections.Counter()  # (event, action), of operations alone
@@ -99,7 +99,7 @@ class OneFile(judge.Oracle):
         self.high[table.name] = self.highest[table.name] = number
 
     def given(self, op, sure=True):
-        """An integer key in a row, whatever becomes of it. Not `sure`: whether that was looked at."""
+        """An integer key in a row. `sure`: it is stored."""
         table = self.by_name[op["table"]]
         value = op.get("row", {}).get(table.key[0].name) if table.rowid_key else None
         try:
@@ -245,6 +245,7 @@ class OneFile(judge.Oracle):
         failed at its end, which the last one then tells."""
         fired, outcomes = collections.Counter(), []
         self.pass_over(ops)  # also those behind the first that fails may be assigned ids
+        high = dict(self.high)
         self.db.execute("BEGIN")
         self.db.execute("PRAGMA defer_foreign_keys=ON")
         for op, key in zip(ops, assigned):
@@ -257,6 +258,7 @@ class OneFile(judge.Oracle):
             self.fired_together += fired
         else:
             self.db.execute("ROLLBACK")
+            self.high = high
         # it is off already, but statements that were prepared while it was on have to be prepared again
         self.db.execute("PRAGMA defer_foreign_keys=OFF")
         at_the_end = end is not None and not end.done
