@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariants
- *  S1  At most one process and one connection per shard, both of the current generation. A new generation begins only
- *      when the process of the last one is reaped and its connection closed.
- *
- *  S2  Every generation ends in exactly one event that says so: LOST when it was CONNECTED, FAILED when it was not;
- *      none when the coordinator stops.
- *
- *  S3  After that event nothing of that generation reaches the listener: the link is closed before the event is posted.
- *
- *  S4  Only this thread spawns, so that PR_SET_PDEATHSIG means the end of the coordinator and nothing else. */
 #include "supervisor.h"
 
 #include "clock.h"
 #include "link.h"
+#include "shard.h"
 #include "sockets.h"
-#include "spawn.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -28,183 +17,10 @@
 #include <unistd.h>
 
 #define MS 1000000u /* ns */
-#define DELAY_FIRST_MS 10u
-#define DELAY_MAX_MS 5000u
-#define STEADY_NS (5000u * (uint64_t)MS) /* a shard that lived so long starts again without waiting longer */
-#define GRACE_NS (1000u * (uint64_t)MS)  /* for a process to end by itself and say why, before it is killed */
 
-enum shard_state {
-    SHARD_RESTING,  /* nothing runs; it is started at the deadline */
-    SHARD_STARTING, /* a process runs and has not said that it is ready */
-    SHARD_DIALLING,
-    SHARD_UP,
-    SHARD_ENDING /* the process is to end; at the deadline it is killed */
-};
+/* ---- the thread ---- */
 
-#define TO(state) (1u << SHARD_##state)
-static const unsigned successors[] = {
-    [SHARD_RESTING] = TO(RESTING) | TO(STARTING) | TO(DIALLING),
-    [SHARD_STARTING] = TO(DIALLING) | TO(ENDING),
-    [SHARD_DIALLING] = TO(UP) | TO(ENDING) | TO(RESTING),
-    [SHARD_UP] = TO(ENDING) | TO(RESTING),
-    [SHARD_ENDING] = TO(RESTING),
-};
-
-struct shard {
-    database_id database;
-    const char *name;
-    char *url; /* NULL: local */
-    enum shard_state state;
-    uint64_t deadline_ns; /* what it means depends on the state; UP: the next heartbeat */
-    uint64_t start_ends_ns;
-    uint64_t up_ns;
-    unsigned delay_ms;
-    bool connected;   /* CONNECTED was posted in this generation */
-    bool ended;       /* LOST or FAILED was */
-    struct error why; /* ENDING: what to say if the process has to be killed; its own end says more */
-
-    int64_t pid; /* 0: none; mirrored in shown_pid */
-    int pid_fd;
-    int ready_fd; /* -1: closed */
-    struct spawn_line line;
-    char socket[LIMIT_SOCKET_PATH_MAX + 1];
-
-    _Atomic int64_t shown_pid;
-    pthread_mutex_t lock; /* over the three below, for supervisor_send and supervisor_restart */
-    struct link *open;    /* the link while the generation may be sent to */
-    uint64_t generation;
-    bool unwanted; /* this generation is to end */
-
-    struct link *link; /* the thread's own view; closed by it alone */
-};
-
-struct supervisor {
-    struct links_options options; /* its strings are the three below */
-    char *program;
-    char *data;
-    char *log_format;
-    char *log_level;
-    int64_t cache_bytes; /* of one local shard */
-    struct sockets sockets;
-    int wake_fd;
-    atomic_bool stop;
-    pthread_t thread;
-    bool runs;
-    uint64_t generation_last;
-    size_t count;
-    struct shard *shards;
-    struct pollfd *polled;        /* the wake descriptor, then at most two a shard */
-    struct shard **polled_shards; /* beside polled */
-};
-
-static void shard_move(struct shard *shard, enum shard_state state)
-{
-    if (!(successors[shard->state] & (1u << state)))
-        panic("database %s: no way from state %d to %d", shard->name, (int)shard->state, (int)state);
-    shard->state = state;
-}
-
-static void emit(struct supervisor *supervisor, struct shard *shard, enum link_event_kind kind,
-                 const struct error *error)
-{
-    struct link_event event = {.kind = kind, .database = shard->database, .generation = shard->generation};
-    if (error) {
-        char name[sizeof "database : " + LIMIT_NAME_BYTES_MAX];
-        event.error = *error;
-        snprintf(name, sizeof name, "database %s: ", shard->name);
-        if (strncmp(error->text, name, strlen(name)) != 0) /* what a shard says of itself names it already */
-            error_prefix(&event.error, "%s", name);
-    }
-    supervisor->options.listener(supervisor->options.context, &event);
-}
-
-/* The process, if there is one, has ended, or does so now. */
-static void close_link(struct shard *shard)
-{
-    pthread_mutex_lock(&shard->lock);
-    shard->open = NULL;
-    pthread_mutex_unlock(&shard->lock);
-    if (!shard->link)
-        return;
-    if (shard->pid)
-        kill((pid_t)shard->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
-    if (!shard->url)
-        link_last_words(shard->link);
-    link_free(shard->link);
-    shard->link = NULL;
-}
-
-/* The end of a generation (S2, S3). */
-static void end_generation(struct supervisor *supervisor, struct shard *shard, const struct error *why)
-{
-    close_link(shard);
-    if (shard->ended)
-        return;
-    shard->ended = true;
-    emit(supervisor, shard, shard->connected ? LINK_LOST : LINK_FAILED, why);
-}
-
-static void rest(struct shard *shard, uint64_t now)
-{
-    if (shard->connected && now - shard->up_ns >= STEADY_NS)
-        shard->delay_ms = 0;
-    shard->delay_ms = !shard->delay_ms                     ? DELAY_FIRST_MS
-                      : shard->delay_ms * 2 < DELAY_MAX_MS ? shard->delay_ms * 2
-                                                           : DELAY_MAX_MS;
-    shard->deadline_ns = now + (uint64_t)shard->delay_ms * MS;
-    shard_move(shard, SHARD_RESTING);
-}
-
-/* The process, if there is one, gets `grace_ns` to end by itself. */
-static void let_end(struct shard *shard, uint64_t now, uint64_t grace_ns)
-{
-    if (!shard->pid) {
-        rest(shard, now);
-        return;
-    }
-    if (!grace_ns)
-        kill((pid_t)shard->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
-    shard->deadline_ns = now + grace_ns;
-    shard_move(shard, SHARD_ENDING);
-}
-
-static void close_ready(struct shard *shard)
-{
-    if (shard->ready_fd >= 0)
-        close(shard->ready_fd);
-    shard->ready_fd = -1;
-}
-
-/* ---- a start ---- */
-
-static void dial(struct supervisor *supervisor, struct shard *shard, const char *url, uint64_t now)
-{
-    struct link_setup setup = {.database = shard->database,
-                               .generation = shard->generation,
-                               .listener = supervisor->options.listener,
-                               .context = supervisor->options.context,
-                               .wake_fd = supervisor->wake_fd};
-    struct error error = {0};
-    shard_move(shard, SHARD_DIALLING);
-    shard->deadline_ns = shard->start_ends_ns;
-    shard->link = link_new(&setup, &error);
-    if (shard->link && link_dial(shard->link, url, &error))
-        return;
-    end_generation(supervisor, shard, &error);
-    let_end(shard, now, 0);
-}
-
-/* A socket is a name only until it is dialled: while all are, there is no directory, and a coordinator that is killed
- * leaves none. */
-static bool make_socket_path(struct supervisor *supervisor, struct shard *shard, struct error *error)
-{
-    if (!supervisor->sockets.path[0] && !sockets_make(&supervisor->sockets, error))
-        return false;
-    sockets_path(&supervisor->sockets, shard->generation, shard->socket, sizeof shard->socket);
-    return true;
-}
-
-static void put_sockets_away(struct supervisor *supervisor)
+void supervisor_put_sockets_away(struct supervisor *supervisor)
 {
     for (size_t i = 0; i < supervisor->count; i++) {
         const struct shard *shard = &supervisor->shards[i];
@@ -213,185 +29,6 @@ static void put_sockets_away(struct supervisor *supervisor)
     }
     sockets_remove(&supervisor->sockets);
 }
-
-static void begin(struct supervisor *supervisor, struct shard *shard, uint64_t now)
-{
-    pthread_mutex_lock(&shard->lock);
-    shard->generation = ++supervisor->generation_last;
-    shard->unwanted = false;
-    pthread_mutex_unlock(&shard->lock);
-    shard->connected = shard->ended = false;
-    shard->start_ends_ns = shard->deadline_ns = now + (uint64_t)supervisor->options.limits.start_ms * MS;
-    if (shard->url) {
-        dial(supervisor, shard, shard->url, now);
-        return;
-    }
-    struct error error = {0};
-    char url[sizeof shard->socket + sizeof "ipc://"];
-    if (!make_socket_path(supervisor, shard, &error)) {
-        end_generation(supervisor, shard, &error);
-        rest(shard, now);
-        return;
-    }
-    snprintf(url, sizeof url, "ipc://%s", shard->socket);
-    struct spawn_order order = {.program = supervisor->program,
-                                .database = shard->name,
-                                .data = supervisor->data,
-                                .url = url,
-                                .cache_bytes = supervisor->cache_bytes,
-                                .limits = &supervisor->options.limits,
-                                .log_format = supervisor->log_format,
-                                .log_level = supervisor->log_level};
-    struct spawned spawned;
-    if (!spawn_shard(&order, &spawned, &error)) {
-        end_generation(supervisor, shard, &error);
-        rest(shard, now);
-        return;
-    }
-    shard->pid = spawned.pid;
-    shard->pid_fd = spawned.pid_fd;
-    shard->ready_fd = spawned.ready_fd;
-    shard->line = (struct spawn_line){0};
-    atomic_store(&shard->shown_pid, shard->pid);
-    shard_move(shard, SHARD_STARTING);
-}
-
-/* The ready descriptor has something to say. */
-static void listen_to_start(struct supervisor *supervisor, struct shard *shard, uint64_t now)
-{
-    struct error error = {0};
-    char url[sizeof shard->socket + sizeof "ipc://"];
-    switch (spawn_listen(shard->ready_fd, &shard->line, &error)) {
-    case SPAWN_SILENT:
-        return;
-    case SPAWN_READY:
-        close_ready(shard);
-        snprintf(url, sizeof url, "ipc://%s", shard->socket);
-        dial(supervisor, shard, url, now);
-        return;
-    case SPAWN_REFUSED:
-        close_ready(shard);
-        end_generation(supervisor, shard, &error);
-        let_end(shard, now, GRACE_NS);
-        return;
-    case SPAWN_ENDED: /* how it ended says more than that it did: wait for that */
-        close_ready(shard);
-        error_set(&shard->why, ERROR_UNAVAILABLE, "shardd said neither ready nor failed");
-        let_end(shard, now, GRACE_NS);
-        return;
-    }
-}
-
-/* A link changed its state. */
-static void look_at_link(struct supervisor *supervisor, struct shard *shard, uint64_t now)
-{
-    if (!shard->link || (shard->state != SHARD_DIALLING && shard->state != SHARD_UP))
-        return;
-    enum link_state state = link_state(shard->link, &shard->why);
-    if (state == LINK_OPEN && shard->state == SHARD_DIALLING) {
-        shard_move(shard, SHARD_UP);
-        shard->up_ns = now;
-        shard->deadline_ns = now + (uint64_t)supervisor->options.limits.heartbeat_ms * MS;
-        shard->connected = true;
-        put_sockets_away(supervisor);
-        pthread_mutex_lock(&shard->lock);
-        shard->open = shard->link;
-        pthread_mutex_unlock(&shard->lock);
-        emit(supervisor, shard, LINK_CONNECTED, NULL);
-        link_receive(shard->link);
-    } else if (state == LINK_BROKEN) {
-        /* A local one that was killed is about to be reaped, and that tells more; the event waits for it, not long. */
-        if (!shard->pid)
-            end_generation(supervisor, shard, &shard->why);
-        let_end(shard, now, GRACE_NS);
-    }
-}
-
-/* ---- ends ---- */
-
-/* The engine may wish that a generation ends (links_restart). */
-static void look_at_wish(struct supervisor *supervisor, struct shard *shard, uint64_t now)
-{
-    pthread_mutex_lock(&shard->lock);
-    bool unwanted = shard->unwanted && shard->state == SHARD_UP;
-    pthread_mutex_unlock(&shard->lock);
-    if (!unwanted)
-        return;
-    error_set(&shard->why, ERROR_UNAVAILABLE, "it is started again");
-    if (shard->pid)
-        kill((pid_t)shard->pid, SIGTERM); /* not reaped yet, so the pid is still its own */
-    else
-        end_generation(supervisor, shard, &shard->why);
-    let_end(shard, now, GRACE_NS);
-}
-
-static void forget_process(struct shard *shard)
-{
-    close_ready(shard);
-    close(shard->pid_fd);
-    unlink(shard->socket);
-    shard->pid = 0;
-    atomic_store(&shard->shown_pid, 0);
-}
-
-/* The process ended: reaps it. */
-static void reap(struct supervisor *supervisor, struct shard *shard, uint64_t now)
-{
-    int status;
-    char text[96];
-    struct error why = {0};
-    if (shard->state == SHARD_STARTING) /* its last words come first */
-        listen_to_start(supervisor, shard, now);
-    if (waitpid((pid_t)shard->pid, &status, WNOHANG) != (pid_t)shard->pid)
-        return;
-    forget_process(shard);
-    spawn_status_text(status, text, sizeof text);
-    error_set(&why, ERROR_UNAVAILABLE, "%s", text);
-    end_generation(supervisor, shard, &why);
-    if (shard->state == SHARD_STARTING)
-        shard_move(shard, SHARD_ENDING);
-    rest(shard, now);
-}
-
-static void heartbeat(struct supervisor *supervisor, struct shard *shard, uint64_t now)
-{
-    struct error why = {0};
-    uint64_t mute_ns = (uint64_t)supervisor->options.limits.mute_ms * MS;
-    if (link_is_mute(shard->link, now, mute_ns, &why)) {
-        end_generation(supervisor, shard, &why);
-        let_end(shard, now, 0);
-        return;
-    }
-    link_ping(shard->link, now);
-    shard->deadline_ns = now + (uint64_t)supervisor->options.limits.heartbeat_ms * MS;
-}
-
-static void deadline_passed(struct supervisor *supervisor, struct shard *shard, uint64_t now)
-{
-    struct error why = {0};
-    switch (shard->state) {
-    case SHARD_RESTING:
-        begin(supervisor, shard, now);
-        return;
-    case SHARD_STARTING:
-    case SHARD_DIALLING:
-        error_set(&why, ERROR_UNAVAILABLE, "%s within %lld ms", shard->url ? "no answer" : "shardd was not ready",
-                  (long long)supervisor->options.limits.start_ms);
-        end_generation(supervisor, shard, &why);
-        let_end(shard, now, 0);
-        return;
-    case SHARD_UP:
-        heartbeat(supervisor, shard, now);
-        return;
-    case SHARD_ENDING:
-        end_generation(supervisor, shard, &shard->why);
-        kill((pid_t)shard->pid, SIGKILL);
-        shard->deadline_ns = UINT64_MAX;
-        return;
-    }
-}
-
-/* ---- the thread ---- */
 
 static void drain(int fd)
 {
@@ -447,13 +84,13 @@ static void handle_polled(struct supervisor *supervisor, size_t count, uint64_t 
         if (!supervisor->polled[i].revents || !shard->pid)
             continue;
         if (supervisor->polled[i].fd == shard->pid_fd)
-            reap(supervisor, shard, now);
+            shard_reap(supervisor, shard, now);
         else if (shard->state == SHARD_STARTING && supervisor->polled[i].fd == shard->ready_fd)
-            listen_to_start(supervisor, shard, now);
+            shard_listen_to_start(supervisor, shard, now);
     }
     for (size_t i = 0; i < supervisor->count; i++) {
-        look_at_link(supervisor, &supervisor->shards[i], now);
-        look_at_wish(supervisor, &supervisor->shards[i], now);
+        shard_look_at_link(supervisor, &supervisor->shards[i], now);
+        shard_look_at_wish(supervisor, &supervisor->shards[i], now);
     }
 }
 
@@ -475,7 +112,7 @@ static void serve(struct supervisor *supervisor)
     while (!atomic_load(&supervisor->stop)) {
         for (size_t i = 0; i < supervisor->count; i++)
             if (supervisor->shards[i].deadline_ns <= now)
-                deadline_passed(supervisor, &supervisor->shards[i], now);
+                shard_deadline_passed(supervisor, &supervisor->shards[i], now);
         uint64_t deadline = nearest_deadline(supervisor);
         uint64_t meant = deadline == UINT64_MAX || deadline > now ? deadline : now;
         size_t count = gather(supervisor);
@@ -485,7 +122,7 @@ static void serve(struct supervisor *supervisor)
             forgive(supervisor, now - meant, now);
         if (ready > 0)
             handle_polled(supervisor, count, now);
-        put_sockets_away(supervisor);
+        supervisor_put_sockets_away(supervisor);
     }
 }
 
@@ -497,7 +134,7 @@ static bool all_reaped(struct supervisor *supervisor, uint64_t deadline)
         for (size_t i = 0; i < supervisor->count; i++) {
             struct shard *shard = &supervisor->shards[i];
             if (shard->pid && waitpid((pid_t)shard->pid, NULL, WNOHANG) == (pid_t)shard->pid)
-                forget_process(shard);
+                shard_forget_process(shard);
             if (shard->pid)
                 supervisor->polled[count++] = (struct pollfd){.fd = shard->pid_fd, .events = POLLIN};
         }
@@ -525,7 +162,7 @@ static void *supervise(void *context)
         all_reaped(supervisor, UINT64_MAX);
     }
     for (size_t i = 0; i < supervisor->count; i++)
-        close_link(&supervisor->shards[i]);
+        shard_close_link(&supervisor->shards[i]);
     return NULL;
 }
 
