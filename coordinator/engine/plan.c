@@ -54,14 +54,24 @@ void plan_forget(struct plan *plan)
     lockset_lost(&plan->locks);
 }
 
-void plan_refuse(struct plan *plan, uint32_t op, const struct error *error)
+static void refuse_among(struct plan *plan, struct plan_refusal **first, uint32_t op, const struct error *error)
 {
-    for (const struct plan_refusal *refusal = plan->refusals; refusal; refusal = refusal->next)
+    for (const struct plan_refusal *refusal = *first; refusal; refusal = refusal->next)
         if (refusal->op == op)
             return;
     struct plan_refusal *refusal = arena_take(&plan->images.round, sizeof *refusal);
-    *refusal = (struct plan_refusal){plan->refusals, op, *error};
-    plan->refusals = refusal;
+    *refusal = (struct plan_refusal){*first, op, *error};
+    *first = refusal;
+}
+
+void plan_refuse(struct plan *plan, uint32_t op, const struct error *error)
+{
+    refuse_among(plan, &plan->refusals, op, error);
+}
+
+void plan_refuse_at_end(struct plan *plan, uint32_t op, const struct error *error)
+{
+    refuse_among(plan, &plan->missed, op, error);
 }
 
 /* ---- operations ---- */
@@ -272,7 +282,7 @@ static void begin_round(struct plan *plan)
     memset(plan->inserted, 0, plan->count * sizeof *plan->inserted);
     memset(plan->updated, 0, plan->count * sizeof *plan->updated);
     plan->first_lost = plan->last_lost = NULL;
-    plan->refusals = NULL;
+    plan->refusals = plan->missed = NULL;
     plan->refused_at_end = false;
     plan->written = 0;
 }
@@ -297,6 +307,7 @@ enum plan_result plan_round(struct plan *plan)
             panic("what changes nothing in a transaction");
         }
     if (!plan->refusals) {
+        plan->refusals = plan->missed;
         plan_check(plan);
         plan->refused_at_end = plan->refusals != NULL;
     }

@@ -65,6 +65,7 @@ struct plan {
     bool *inserted;                /* per operation, for upserts; allocated */
     struct plan_updated *updated;  /* likewise */
     struct plan_refusal *refusals; /* of this round; */
+    struct plan_refusal *missed;   /* rows of an atomic submission that do not find themselves, refused at the end; */
     bool refused_at_end;           /* of references that are looked at when all is done */
     struct buffer exact;           /* scratch; likewise */
     struct buffer key;
@@ -92,6 +93,8 @@ void plan_tell_presence(struct plan *plan);
 
 /* The first refusal of an operation stays. */
 void plan_refuse(struct plan *plan, uint32_t op, const struct error *error);
+/* Only if nothing else is refused. */
+void plan_refuse_at_end(struct plan *plan, uint32_t op, const struct error *error);
 /* Rows are written down (plan_write.c). A new one, which gets what is still missing of it (assign.h); `values` then are
  * as they will be stored. False: refused. */
 bool plan_insert(struct plan *plan, table_id table, struct value *values, bool same_is_fine, uint32_t op);
@@ -109,7 +112,7 @@ bool plan_follow(struct plan *plan, table_id table, const struct value *before, 
 /* References at the end (plan_check.c). */
 void plan_check(struct plan *plan);
 /* Whether a row that is about to be written so names itself only where SQLite does not see it. `given`: the columns
- * that are written; NULL: all. True: refused. */
+ * that are written; NULL: all. True: refused; in an atomic submission that waits for the end. */
 bool plan_misses_itself(struct plan *plan, table_id table, const struct value *row, const bool *given, uint32_t op);
 void plan_referenced(struct plan *plan, reference_id reference, const struct value *parent, uint32_t op);
 

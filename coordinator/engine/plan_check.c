@@ -129,6 +129,10 @@ bool plan_misses_itself(struct plan *plan, table_id table, const struct value *r
             rowkeys_names_itself(plan->engine->scratch, schema, reference, row, false))
             continue;
         references_refusal(plan->engine, table, row, &missing, 1, &error);
+        if (plan->submission->atomic) {
+            plan_refuse_at_end(plan, op, &error);
+            return false;
+        }
         plan_refuse(plan, op, &error);
         return true;
     }

@@ -215,6 +215,20 @@ class Batches(Shared):
                     self.refused(s.batch(*batch), STATUS[told], told, op=batch.index(op if told == first else other))
         self.assertEqual([len(s.pages(path(table))) for table in "abc"], [1, 1, 0])
 
+    def test_a_row_that_does_not_find_itself_is_told_at_the_end(self):
+        """SQLite misses a parent that is the row itself under another spelling, and says so when the batch ends."""
+        s = self.serve(schema="""CREATE TABLE a (k TEXT PRIMARY KEY COLLATE NOCASE, a TEXT REFERENCES a);
+                                 CREATE TABLE b (id INTEGER PRIMARY KEY);""", data=self.path("itself"))
+        self.done(s.post(path("a"), {"k": "x"}), 201)
+        self.done(s.post(path("b"), {"id": 1}), 201)
+        again = {"op": "insert", "table": "b", "row": {"id": 1}}
+        for op in ({"op": "update", "table": "a", "key": {"k": "x"}, "row": {"a": "X"}},
+                   {"op": "insert", "table": "a", "row": {"k": "y", "a": "Y"}}):
+            self.refused(s.batch(op, again), 409, "unique", op=1)
+            self.refused(s.batch(op), 422, "reference_missing", op=0)
+            self.refused(s.batch({"op": "insert", "table": "b", "row": {}}, op), 422, "reference_missing", op=1)
+        self.assertEqual([s.pages(path(table)) for table in "ab"], [[{"k": "x", "a": None}], [{"id": 1}]])
+
     def test_it_is_atomic_unless_told_and_may_be_empty(self):
         self.refused(self.s.post("/v1/batch", {"ops": [{"op": "insert", "table": "t", "row": {"id": 1}}] * 2}), 409, "unique", op=1)
         self.assertEqual(self.done(self.s.batch()), {"ok": True, "results": []})

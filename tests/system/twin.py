@@ -250,15 +250,8 @@ class Twin:
         return body["ok"]
 
     def is_first_failure(self, ops, body, said):
-        """Of a batch that is wrong in several ways rows that are not there and references come before what SQLite reports,
-        and of several databases that report something any may be the one that is told of (docs/promises.md)."""
-        named, failed, code = body["op"], len(said) - 1, body["error"]["code"]
-        if code in ABOUT_REFERENCES:
-            return said[-1].code != "not_found" or named < failed
-        if named > failed:
-            return (ops[named]["op"] in ("update", "delete") if code == "not_found" else
-                    said[-1].code != "not_found" and len(self.databases) > 1)
-        return named == failed and self.is_same_refusal(ops[named], body["error"], said[-1])
+        failed = len(said) - 1
+        return body["op"] == failed and self.is_same_refusal(ops[failed], body["error"], said[-1])
 
     # ---- reading
 
