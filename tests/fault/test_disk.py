@@ -50,6 +50,7 @@ class Disk(server.Case):
         would sync meanwhile is not."""
         os.mkfifo(self.gate)
         other = self.s.client()
+        self.addCleanup(other.close)
         other.send("POST", T, body)
         hold = os.open(self.gate, os.O_WRONLY)  # when the shard has opened it
         os.unlink(self.gate)
@@ -57,7 +58,6 @@ class Disk(server.Case):
             yield other
         finally:
             os.close(hold)
-            other.close()
 
     def synced(self, lines, pid):
         """The names of the files that a process has synced in these lines."""
@@ -121,6 +121,24 @@ class Disk(server.Case):
         self.assertGreater(os.path.getsize(sheaf.database(self.data, "t") + "-wal"), 900000)
         writes = [line for line in self.noted() if line.pid == shard and line.what == "write"]
         self.assertIn(len(writes), range(2, 50))
+
+    def test_a_shard_whose_disk_is_slow_is_busy_and_not_mute(self):
+        self.watched(heartbeat_ms=50, mute_ms=300)
+        before = self.s.shards()["t"]
+        with self.syncing({"id": 2}) as other:
+            time.sleep(1.5)  # that nothing happens can only be waited for: five times what would make it mute
+        self.done(other.receive(), 201)
+        self.assertEqual(self.s.shards()["t"], before, self.s.said)
+
+    def test_a_disk_that_does_not_come_to_an_end_is_mute(self):
+        self.watched(heartbeat_ms=50, mute_ms=300, io_ms=600)
+        before = self.s.shards()["t"]
+        begun = time.monotonic()
+        with self.syncing({"id": 2}) as other:
+            self.done(other.receive(), 201)
+            self.assertGreater(time.monotonic() - begun, 0.6)
+        self.assertNotEqual(self.s.shards()["t"], before)
+        self.assertTrue(self.s.wait_for("made no progress"), self.s.said)
 
 
 if __name__ == "__main__":
