@@ -85,9 +85,12 @@ static nng_msg *outbox_take(struct outbox *outbox)
     return message;
 }
 
+/* Under the lock: the descriptor is the supervisor's, who closes it once no link has it any more. */
 static void wake(const struct link *link)
 {
     uint64_t one = 1;
+    if (link->setup.wake_fd < 0)
+        return; /* given up */
     /* An eventfd's write fails only when its counter is full, and then it is readable anyway. */
     if (write(link->setup.wake_fd, &one, sizeof one) < 0)
         return;
@@ -102,9 +105,9 @@ static void break_with(struct link *link, const char *what, const char *detail)
         link->state = LINK_BROKEN;
         error_set(&link->why, ERROR_UNAVAILABLE, "%s%s%s", what, detail ? ": " : "", detail ? detail : "");
     }
-    pthread_mutex_unlock(&link->lock);
     if (first)
         wake(link);
+    pthread_mutex_unlock(&link->lock);
 }
 
 /* ---- nng's callbacks ---- */
@@ -266,8 +269,8 @@ static void *dial(void *context)
     pthread_mutex_lock(&link->lock);
     if (link->state == LINK_DIALLING)
         link->state = LINK_OPEN;
-    pthread_mutex_unlock(&link->lock);
     wake(link);
+    pthread_mutex_unlock(&link->lock);
     return NULL;
 }
 
@@ -365,6 +368,9 @@ void link_free(struct link *link)
     if (link->dialler_runs && dialler_ended(link))
         link->dialler_runs = false;
     if (!is_closed(link)) {
+        pthread_mutex_lock(&link->lock);
+        link->setup.wake_fd = -1;
+        pthread_mutex_unlock(&link->lock);
         link->next_given_up = atomic_load(&given_up);
         while (!atomic_compare_exchange_weak(&given_up, &link->next_given_up, link))
             ;
