@@ -17,8 +17,8 @@ struct serve;
  * longer than io_ms counts as no progress. */
 struct serve *serve_open(struct store *store, const char *url, int64_t io_ms, struct error *error);
 
-/* Main thread: handles messages until serve_stop. 0, or the exit status after a failure that must
- * end the process (logged). */
+/* Main thread: handles messages until serve_stop. 0, or the exit status after a failure that must end the process
+ * (logged). */
 int serve_run(struct serve *serve);
 
 /* Any thread: what has arrived is finished, then serve_run returns. */

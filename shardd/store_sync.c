@@ -2,6 +2,7 @@
 #include "store_sync.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* https://sqlite.org/fileformat2.html section 4.1 */
@@ -36,15 +37,20 @@ static int read_and_write(sqlite3_file *file, uint8_t *bytes, int count, sqlite3
 /* The head, and the frames that recovery may believe. */
 static bool write_again(sqlite3_file *file, sqlite3_int64 size, struct error *error)
 {
-    static uint8_t head[HEAD_BYTES], frame[FRAME_HEAD_BYTES + 65536];
+    uint8_t head[HEAD_BYTES], *frame;
     if (size < HEAD_BYTES)
         return true;
     int result = read_and_write(file, head, HEAD_BYTES, 0, NULL);
+    if (result != SQLITE_OK)
+        return failed(file, result, "writing its WAL again", error);
     uint32_t page = big_endian(head + HEAD_PAGE_AT), count = FRAME_HEAD_BYTES + page;
-    if (result == SQLITE_OK && (page < 512 || page > 65536))
+    if (page < 512 || page > 65536)
         return true; /* nor does SQLite believe any frame behind it */
+    if (!(frame = malloc(count)))
+        return error_set(error, ERROR_INTERNAL, "out of memory");
     for (sqlite3_int64 at = HEAD_BYTES; result == SQLITE_OK && at + count <= size; at += count)
         result = read_and_write(file, frame, (int)count, at, head + HEAD_SALT_AT);
+    free(frame);
     return result == SQLITE_OK || result == SQLITE_DONE || failed(file, result, "writing its WAL again", error);
 }
 
