@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything that guards Sheaf: layout, warnings of two compilers, and all tests, twice where it pays: optimised, and under
-# ASan and UBSan (unit and differential tests, each as one test of the same run); clang's build has the failpoints. What
-# CTest says last counts all of it.
+# ASan and UBSan (unit and differential tests, each as one test of the same run); the fault tests under these alone. clang's
+# build has TSan. What CTest says last counts all of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,11 +16,10 @@ configure() { # folder, compiler, options…
 }
 
 configure build gcc -DCMAKE_BUILD_TYPE=Release
-cmake -S . -B build -DSHEAF_ASAN_BUILD="$PWD/build/asan" -DSHEAF_FAILPOINTS_BUILD="$PWD/build/clang" >/dev/null
-configure build/clang clang -DCMAKE_BUILD_TYPE=Release
-cmake -S . -B build/clang -DSHEAF_FAILPOINTS=ON >/dev/null
-configure build/asan gcc -DCMAKE_BUILD_TYPE=Debug -DSHEAF_SANITIZE=address,undefined
-for folder in build build/clang build/asan; do
+configure build/asan gcc -DCMAKE_BUILD_TYPE=Debug -DSHEAF_SANITIZE=address,undefined -DSHEAF_FAILPOINTS=ON
+configure build/tsan clang -DCMAKE_BUILD_TYPE=Debug -DSHEAF_SANITIZE=thread
+cmake -S . -B build -DSHEAF_ASAN_BUILD="$PWD/build/asan" -DSHEAF_TSAN_BUILD="$PWD/build/tsan" >/dev/null
+for folder in build build/asan build/tsan; do
     echo "test: building $folder" >&2
     ninja -C "$folder" --quiet
 done

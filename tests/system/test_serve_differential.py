@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random schemas and operations, done by `serve` over HTTP and by one SQLite file: every answer agrees, and every table.
 
-    test_serve_differential.py [--seed N] [--operations N] [--each N] [--script FILE]
+    test_serve_differential.py [--seed N] [--operations N | --seconds S] [--each N] [--script FILE]
 
 A schema has a seed of its own, counted up from the first. What disagrees is cut down and printed as a script, which
 --script takes back: a Python literal of the schema, the databases and the requests (few_keys.py).
 """
 
-import argparse
 import collections
 import shutil
 import sys
 import tempfile
-import time
 
+import effort
 import few_keys
 import oracle as judge
 import script
@@ -84,8 +83,8 @@ def run_random(options):
     totals = Totals()
     print(f"seed {options.seed}", flush=True)
     seed = options.seed
-    while totals.operations < options.operations:
-        failed = run_schema(seed, min(options.each, options.operations - totals.operations), totals)
+    while options.goes_on(totals.operations):
+        failed = run_schema(seed, options.left(totals.operations, options.each), totals)
         if failed:
             print(f"DISAGREEMENT, repeat with --seed {seed} --operations {options.each} --each {options.each}\n{failed[1]}\n",
                   flush=True)
@@ -108,12 +107,10 @@ def run_script(path):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--operations", type=int, default=20_000)
-    parser.add_argument("--each", type=int, default=250, help="operations on one schema")
-    parser.add_argument("--script")
-    options = parser.parse_args()
+    options = effort.Effort("operations", 20_000)
+    options.add_argument("--each", type=int, default=250, help="operations on one schema")
+    options.add_argument("--script", help="the operations that a run has told of, once more")
+    options.parse()
     return run_script(options.script) if options.script else run_random(options)
 
 
