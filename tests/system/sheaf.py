@@ -46,8 +46,8 @@ class Result:
 
 def environment(**extra):
     """Nothing of the caller's but HOME, PATH and what sanitizers need."""
-    kept = {name: os.environ[name] for name in ("HOME", "PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "TMPDIR")
-            if name in os.environ}
+    names = ("HOME", "PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "TMPDIR")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     kept.update(extra)
     return kept
 
