@@ -87,6 +87,10 @@ class OneFile(judge.Oracle):
         table = self.by_name[op["table"]]
         return self.lacks_id(op) and any(r.parent is table or table.key[0] in r.columns for r in table.references)
 
+    def knows_ids(self, ops):
+        """Whether it is known which ids they get that lack one: not when some were given to what was refused before."""
+        return all(self.high[op["table"]] == self.highest[op["table"]] for op in ops if self.lacks_id(op))
+
     def pass_over(self, ops):
         for op in ops:
             self.given(op, sure=False)
@@ -244,7 +248,6 @@ class OneFile(judge.Oracle):
         """All or nothing, references looked at when it ends. The outcomes up to the first that failed; and whether it
         failed at its end, which the last one then tells."""
         fired, outcomes = collections.Counter(), []
-        self.pass_over(ops)  # also those behind the first that fails may be assigned ids
         high = dict(self.high)
         self.db.execute("BEGIN")
         self.db.execute("PRAGMA defer_foreign_keys=ON")
@@ -259,6 +262,7 @@ class OneFile(judge.Oracle):
         else:
             self.db.execute("ROLLBACK")
             self.high = high
+            self.pass_over(ops[len(outcomes):])  # they may have been assigned ids as well
         # it is off already, but statements that were prepared while it was on have to be prepared again
         self.db.execute("PRAGMA defer_foreign_keys=OFF")
         at_the_end = end is not None and not end.done

@@ -4,10 +4,12 @@
     test_serve_differential.py [--seed N] [--operations N | --seconds S] [--each N] [--script FILE]
 
 A schema has a seed of its own, counted up from the first. What disagrees is cut down and printed as a script, which
---script takes back: a Python literal of the schema, the databases and the requests (few_keys.py).
+--script takes back: a Python literal of the schema, the databases and the requests (few_keys.py). Those that once
+disagreed are in disagreed/ and come first.
 """
 
 import collections
+import pathlib
 import shutil
 import sys
 import tempfile
@@ -79,6 +81,11 @@ def run_schema(seed, operations, totals):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def run_disagreed():
+    folder = pathlib.Path(__file__).resolve().parent / "disagreed"
+    return max([run_script(path) for path in sorted(folder.iterdir())])
+
+
 def run_random(options):
     totals = Totals()
     print(f"seed {options.seed}", flush=True)
@@ -102,7 +109,7 @@ def run_random(options):
 def run_script(path):
     with open(path, encoding="utf-8") as file:
         error = script.read(file.read()).run()
-    print(error or "they agree")
+    print(f"{path}: {error or 'they agree'}")
     return 1 if error else 0
 
 
@@ -111,7 +118,7 @@ def main():
     options.add_argument("--each", type=int, default=250, help="operations on one schema")
     options.add_argument("--script", help="the operations that a run has told of, once more")
     options.parse()
-    return run_script(options.script) if options.script else run_random(options)
+    return run_script(options.script) if options.script else run_disagreed() or run_random(options)
 
 
 if __name__ == "__main__":

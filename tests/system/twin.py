@@ -229,7 +229,7 @@ class Twin:
     def atomic(self, ops):
         answer = self.client.batch(*map(self.op, ops))
         body = answer.json
-        if not body["ok"] and any(map(self.file.hinges_on_its_id, ops)):
+        if not body["ok"] and (any(map(self.file.hinges_on_its_id, ops)) or not self.file.knows_ids(ops)):
             return self.refused_for_its_id(ops, body)
         results = body.get("results", [body] * len(ops))
         for op, result in zip(ops, results):
