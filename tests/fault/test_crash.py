@@ -2,33 +2,33 @@
 """kill -9 of a shard, of the coordinator and of all of them, and again while they recover, under random writes of several
 clients. Whatever they were told is what one SQLite file could have told them, and its rows are those in the files.
 
-    test_crash.py [--seed N] [--kills N]
+    test_crash.py [--seed N] [--kills N | --seconds S]
 """
 
-import argparse
 import collections
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import effort  # noqa: E402
 import oracle  # noqa: E402
-import server  # noqa: E402
 import sheaf  # noqa: E402
 import users  # noqa: E402
 import workload  # noqa: E402
 
-CLIENTS = 6
-SCHEMAS = 3
+CLIENTS = 8
+REQUESTS = 10  # of each in a round
+KILLS_OF_ROUND = 4  # at most, not counting those of a recovery
+KILLS_OF_SCHEMA = (34, 34, 34, 200)  # of the first, the second, … : then another one, with files of its own
+KILLS_ENOUGH = 60  # for each kind of doubt to be left by one
 DONE_SHARE = 0.25
-OPTIONS = argparse.ArgumentParser()
-OPTIONS.add_argument("--seed", type=int, default=1)
-OPTIONS.add_argument("--kills", type=int, default=45)
-OPTIONS = OPTIONS.parse_args()
+EFFORT = effort.Effort("kills", 100).parse()
 
 
 class Crash(users.Case):
@@ -96,9 +96,12 @@ class Crash(users.Case):
         self.kills["during a start"] += 1
 
     def kill_shard(self):
-        name = self.rng.choice(list(workload.DATABASES))
         shards = self.world.server.shards()
-        self.kill(shards[name])  # every one was there when the last round settled
+        if not shards:
+            return
+        name = self.rng.choice(sorted(shards))
+        self.kill(shards[name])
+        self.kills["a shard"] += 1
         for _ in range(self.rng.choice((0, 0, 1, 2))):
             before = shards
             deadline = time.monotonic() + sheaf.TIMEOUT_S
@@ -116,9 +119,7 @@ class Crash(users.Case):
 
     # ---- rounds
 
-    def run_round(self):
-        threads = self.begin_round()
-        self.world.wait_for_answers(self.rng.randint(0, len(self.users) * users.REQUESTS * 3 // 4))
+    def kill_something(self):
         self.wait_for_moment(self.rng.choice((None, "_sheaf_prepared", "_sheaf_decision")))
         self.still_serves()
         kind = self.rng.choice(("a shard", "the coordinator", "all"))
@@ -126,34 +127,51 @@ class Crash(users.Case):
             self.kill_shard()
         else:
             self.kill_coordinator(kind == "all")
-        self.kills[kind] += 1
+            self.kills[kind] += 1
+
+    def run_round(self):
+        threads = self.begin_round()
+        last = len(self.users) * REQUESTS * 3 // 4
+        for answers in sorted(self.rng.randint(0, last) for _ in range(self.rng.randint(1, KILLS_OF_ROUND))):
+            self.world.wait_for_answers(answers)
+            if self.world.running:
+                self.kill_something()
         for thread in threads:
             while thread.is_alive():
                 thread.join(1)
                 self.still_serves()
         return self.events()
 
-    def crash(self, number, rounds):
-        self.rng = oracle.seeded(f"{OPTIONS.seed} {number} kills")
-        self.begin(f"{OPTIONS.seed} {number}", CLIENTS)
-        for round_ in range(3 * rounds):
-            if round_ >= rounds and (number + 1 < SCHEMAS or len(self.in_doubt) == 2):
-                break
+    def rounds_of(self, number, kills):
+        """Until there were so many kills, and in the end until each kind of doubt was left by one."""
+        first = self.kills.total()
+        is_last = not EFFORT.goes_on(first + kills)
+        while (done := self.kills.total() - first) < kills or is_last and len(self.in_doubt) < 2 and done < 3 * kills:
+            yield f"seed {EFFORT.seed}, schema {number}, kills so far {dict(self.kills)}"
+
+    def crash(self, number, kills):
+        self.rng = oracle.seeded(f"{EFFORT.seed} {number} kills")
+        self.begin(f"{EFFORT.seed} {number}", CLIENTS, REQUESTS)
+        for what in self.rounds_of(number, kills):
             events = self.run_round()
             self.outcomes.update(e.outcome for e in events if not e.is_read)
-            self.judge_round(events, f"seed {OPTIONS.seed}, schema {number}, round {round_}, kills so far {dict(self.kills)}")
+            self.judge_round(events, what)
         self.judge_files()
 
     def test_what_was_acknowledged_is_there_once_and_nothing_else(self):
-        for number in range(SCHEMAS):
-            with self.subTest(schema=number):
-                self.data = self.path(f"data{number}")
-                try:
-                    self.crash(number, (OPTIONS.kills + number) // SCHEMAS)
-                finally:
-                    self.world.end()
-        print(f"\nseed {OPTIONS.seed}: {dict(self.kills)}, in doubt {dict(self.in_doubt)}, {dict(self.outcomes)}", file=sys.stderr)
-        self.assertEqual(sorted(self.in_doubt), ["aborted", "committed"], "no kill left a transaction of both kinds in doubt")
+        number = 0
+        while EFFORT.goes_on(self.kills.total()):
+            self.data = self.path(f"data{number}")
+            try:
+                self.crash(number, EFFORT.left(self.kills.total(), KILLS_OF_SCHEMA[number % 4]))
+            finally:
+                self.end()
+            shutil.rmtree(self.data)
+            number += 1
+            print(f"\nseed {EFFORT.seed}, {number} schemas: {self.kills.total()} kills {dict(self.kills)}, "
+                  f"in doubt {dict(self.in_doubt)}, {dict(self.outcomes)}", file=sys.stderr)
+        if self.kills.total() >= KILLS_ENOUGH:
+            self.assertEqual(sorted(self.in_doubt), ["aborted", "committed"], "no kill left a transaction of both kinds in doubt")
         self.assertGreater(self.outcomes["done"], DONE_SHARE * self.outcomes.total())
 
 

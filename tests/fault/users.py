@@ -5,6 +5,7 @@ Most requests have an Idempotency-Key and are sent again until they have an answ
 say whether they were done. Later, those with a key are sent once more: their answer is still the first one.
 """
 
+import collections
 import http.client
 import os
 import threading
@@ -15,7 +16,8 @@ import server
 import sheaf
 import workload
 
-REQUESTS = 12  # of each client in a round
+REQUESTS = 12  # of each client in a round, if nothing else is said
+KEPT_MAX = 100  # answers of each that may be asked for once more
 BACK_OFF_S = 0.01  # before a request that could not be done is sent again
 FINAL = ("done", "not_found", "precondition", "unique", "check", "reference_missing", "referenced")
 
@@ -87,15 +89,15 @@ class World:
 class User:
     """A client of this test: sends requests until they are answered, as far as that can be asked for."""
 
-    def __init__(self, world, work, number):
+    def __init__(self, world, work, number, requests):
         self.world, self.client, self.connection = world, workload.Client(work, number), Connection(world)
-        self.rng, self.number = self.client.rng, number
-        self.keys, self.kept, self.failure, self.events = 0, [], None, []
+        self.rng, self.number, self.requests = self.client.rng, number, requests
+        self.keys, self.kept, self.failure, self.events = 0, collections.deque(maxlen=KEPT_MAX), None, []
 
     def run(self):
         try:
             self.events = []
-            for _ in range(REQUESTS):
+            for _ in range(self.requests):
                 if self.kept and self.rng.random() < 0.15:
                     self.replay(*self.rng.choice(self.kept))
                 else:
@@ -198,20 +200,29 @@ def another(body):
 class Case(server.Case):
     """A test that makes them die: `world`, and `users` who ask it, judged after each round by one SQLite file."""
 
-    def begin(self, seed, clients):
-        """A server with a schema drawn for this seed."""
+    def setUp(self):
+        super().setUp()
+        self.world, self.users = World(), []
+        self.addCleanup(self.end)
+
+    def begin(self, seed, clients, requests=REQUESTS):
+        """A server with a schema drawn for this seed, in `self.data`."""
         self.work, self.world = workload.Workload(seed), World()
         self.judge = self.work.judge()
         self.start("--schema", self.schema(self.work.ddl), "--config", self.path("sheaf.conf", self.work.config))
         os.replace(self.path("sheaf.conf"), os.path.join(self.data, "sheaf.conf"))
-        self.users = [User(self.world, self.work, i + 1) for i in range(clients)]
+        self.users = [User(self.world, self.work, i + 1, requests) for i in range(clients)]
+
+    def end(self):
+        """Whatever `begin` began, if it has not ended: nothing is left of it but its files."""
+        self.world.end()
         for user in self.users:
-            self.addCleanup(user.connection.drop)
+            user.connection.drop()
+        if self.world.server:
+            self.end_well(self.world.server)
 
     def start(self, *args, **options):
-        new = server.Server(self.data, *args, **options)
-        self.addCleanup(self.end_well, new)
-        self.world.serve(new)
+        self.world.serve(server.Server(self.data, *args, **options))
 
     def begin_round(self):
         """The threads of the users, who then send REQUESTS each."""
