@@ -205,9 +205,10 @@ class Case(server.Case):
         self.world, self.users = World(), []
         self.addCleanup(self.end)
 
-    def begin(self, seed, clients, requests=REQUESTS):
-        """A server with a schema drawn for this seed, in `self.data`."""
+    def begin(self, seed, clients, requests=REQUESTS, limits=""):
+        """A server with a schema drawn for this seed, in `self.data`. `limits`: lines for its configuration."""
         self.work, self.world = workload.Workload(seed), World()
+        self.work.config += limits
         self.judge = self.work.judge()
         self.start("--schema", self.schema(self.work.ddl), "--config", self.path("sheaf.conf", self.work.config))
         os.replace(self.path("sheaf.conf"), os.path.join(self.data, "sheaf.conf"))

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The power is cut while several clients write, while checkpoints run, while a shard takes over what a dead one left, and
+while a data directory is made or recovers: what had not been synced is lost, in part or torn, as power.py has it. Whatever
+the clients were told is what one SQLite file could have told them, and its rows are those in the files.
+
+    test_power.py [--seed N] [--cuts N] [--seconds S]
+"""
+
+import collections
+import os
+import pathlib
+import select
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import effort  # noqa: E402
+import oracle  # noqa: E402
+import power  # noqa: E402
+import server  # noqa: E402
+import sheaf  # noqa: E402
+import users  # noqa: E402
+
+CLIENTS = 8
+ROUNDS = 8  # of one data directory
+LOSE = sheaf.BIN.parent / "tests" / "lose_writes.so"
+LIMITS = "wal_checkpoint_pages = 100\n"  # so that the databases' own files are written often
+START_STEPS = 60  # until one has been counted
+ROUND_STEPS = 400
+DONE_SHARE = 0.25
+CUTS = ("first start", "start", "round", "after a shard's death", "killed only")
+FATES = ("kept", "dropped", "in part", "torn", "sizes lost", "names kept", "names undone")
+OPTIONS = effort.Effort("cuts", 50)
+
+
+class Case(users.Case):
+    """A disk of its own, and processes that run on it."""
+
+    def insert_disk(self, folder):
+        sanitizers = os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
+        os.mkdir(folder)
+        self.disk = power.Disk(folder, LOSE, sheaf.environment(ASAN_OPTIONS=sanitizers))
+        self.addCleanup(self.disk.close)
+        self.data = os.path.join(self.disk.root, "data")
+
+    def end_all(self, process):
+        """By kill -9, and waits for them."""
+        process.kill()
+        process.wait()
+        while shards := sheaf.shardds_of(self.data):  # they follow it by themselves
+            for pid in shards:
+                self.wait_for_end(pid)
+
+    def wait_for_end(self, pid):
+        try:
+            shard = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            self.assertTrue(select.select([shard], [], [], sheaf.TIMEOUT_S)[0], "a shard outlived its coordinator")
+        finally:
+            os.close(shard)
+
+    def start_until_cut(self, steps, *args):
+        """A start in which the power goes at that step, or when it is ready."""
+        self.disk.cut_at(steps)
+        argv = [sheaf.COORDINATOR, "serve", "--data", self.data, "--listen", "127.0.0.1:0", *args]
+        with subprocess.Popen(argv, env=self.disk.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE) as process:
+            said = ""
+            while not self.disk.is_off and not server.READY.search(said):
+                self.disk.wait(process.stderr)
+                if not self.disk.is_off:
+                    line = process.stderr.readline().decode("utf-8", "replace")
+                    self.assertTrue(line, f"ended before it was ready:\n{said}")
+                    said += line
+            self.disk.cut()
+            self.end_all(process)
+
+
+class Worst(Case):
+    """All is lost that can be."""
+
+    SCHEMA = "CREATE TABLE t (id INTEGER PRIMARY KEY);"
+    ROW = {"id": 1}
+
+    def setUp(self):
+        super().setUp()
+        self.insert_disk(self.path("disk"))
+
+    def served(self):
+        return self.serve(schema=self.SCHEMA, env=self.disk.environment)
+
+    def insert(self, running):
+        self.done(running.post(server.path("t"), self.ROW), 201)
+
+    def lose_all(self, running):
+        self.disk.cut()
+        running.kill()
+        self.disk.lose(power.Worst(), collections.Counter())
+        self.assertEqual(self.done(self.serve().get(server.path("t", 1))), self.ROW)
+
+    def test_a_row_whose_shard_died_before_it_was_synced_is_acknowledged_after_that(self):
+        running = self.served()
+        killed = running.shards()
+        self.disk.cut_after_death(1, 1_000_000)
+        self.insert(running)
+        self.assertNotEqual(running.shards(), killed)
+        self.lose_all(running)
+
+
+class Power(Case):
+    def setUp(self):
+        super().setUp()
+        self.cuts, self.lost, self.outcomes = collections.Counter(), collections.Counter(), collections.Counter()
+
+    # ---- cutting
+
+    def after_the_end(self, kind):
+        """All processes have ended, three times out of four because the power was cut."""
+        if self.rng.random() < 0.75:
+            self.disk.lose(self.rng, self.lost)
+            self.cuts[kind] += 1
+        else:
+            self.disk.go_on()
+            self.cuts["killed only"] += 1
+
+    def goes_on(self):
+        return OPTIONS.goes_on(self.cuts.total() - self.cuts["killed only"])
+
+    def start(self, *args):
+        """The first ones perhaps do not get far."""
+        kind = "first start" if args else "start"
+        while self.goes_on() and self.rng.random() < (0.7 if args else 0.3):
+            self.start_until_cut(self.rng.randint(1, self.start_steps[kind]), *args)
+            self.after_the_end(kind)
+        before = self.disk.steps
+        super().start(*args, env=self.disk.environment)
+        self.start_steps[kind] = self.disk.steps - before + 5
+
+    def plan(self):
+        """When the power is cut in a round, or a shard dies before."""
+        moment = self.rng.randint(1, self.round_steps)
+        if self.rng.random() < 0.6:
+            self.disk.cut_at(moment)
+            return "round"
+        self.disk.cut_after_death(moment, self.rng.randint(3, 80))
+        return "after a shard's death"
+
+    def wait_for_cut(self, threads):
+        """Or for the end of all who could bring it about."""
+        over, told = os.pipe()
+        ends = threading.Thread(target=lambda: [thread.join() for thread in threads] and os.close(told))
+        ends.start()
+        self.disk.wait(over)
+        self.disk.cut()
+        return ends, over
+
+    # ---- rounds
+
+    def run_round(self):
+        before, kind = self.disk.steps, self.plan()
+        threads = self.begin_round()
+        ends, over = self.wait_for_cut(threads)
+        self.round_steps = (self.round_steps + self.disk.steps - before) // 2 + 10
+        dead = self.world.server
+        self.world.serve(None)
+        dead.close()
+        self.end_all(dead.process)
+        dead.wait()
+        self.after_the_end(kind)
+        self.start()
+        ends.join()
+        os.close(over)
+        return self.events()
+
+    def live(self, number):
+        """A data directory, from its first start on."""
+        seed = f"{OPTIONS.seed} {number}"
+        self.rng = oracle.seeded(f"{seed} power")
+        self.start_steps, self.round_steps = {"first start": START_STEPS, "start": START_STEPS}, ROUND_STEPS
+        self.begin(seed, CLIENTS, LIMITS)
+        for round_ in range(ROUNDS):
+            if not self.goes_on():
+                break
+            events = self.run_round()
+            self.outcomes.update(e.outcome for e in events if not e.is_read)
+            lost = "\n".join(self.disk.told)
+            self.judge_round(events, f"seed {seed}, round {round_}, cuts so far {dict(self.cuts)}\n{lost}\n")
+        self.judge_files()
+        self.disk.lose(self.rng, self.lost)
+        self.assertEqual(users.workload.stored(self.data), self.judge.state(), "after a proper end")
+        self.ran("check", "--data", self.data)
+
+    def test_what_was_acknowledged_is_there_once_and_nothing_else(self):
+        number = 0
+        while self.goes_on():
+            self.insert_disk(self.path(f"disk{number}"))
+            try:
+                self.live(number)
+            finally:
+                self.world.end()
+            self.doCleanups()  # however long this goes on, it keeps nothing
+            super().setUp()
+            number += 1
+        print(f"\nseed {OPTIONS.seed}: {number} data directories, {dict(self.cuts)}, {dict(self.lost)}, {dict(self.outcomes)}", file=sys.stderr)
+        if self.cuts.total() >= 50:
+            self.assertEqual(sorted(self.cuts), sorted(CUTS), "not all was tried")
+            self.assertEqual(sorted(self.lost), sorted(FATES), "not all became of what was written")
+        self.assertGreater(self.outcomes["done"], DONE_SHARE * self.outcomes.total())
+
+
+if __name__ == "__main__":
+    OPTIONS.parse()
+    sys.argv = sys.argv[:1]
+    sheaf.main()
