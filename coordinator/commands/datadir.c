@@ -41,9 +41,11 @@ static bool failed(struct error *error, const char *path, const char *name, cons
 
 /* ---- the directory and its lock ---- */
 
-/* So that a directory that was just made is still there after a power cut. */
-static bool sync_parent(const char *path, struct error *error)
+/* So that the directory, and the note in it, are still there after a power cut: whoever made them may have died before
+ * they were on the disk, and what follows is acknowledged. */
+static bool sync_names(const struct datadir *datadir, struct error *error)
 {
+    const char *path = datadir->path;
     size_t len = strlen(path) + sizeof "/..";
     char *parent = malloc(len);
     if (!parent)
@@ -52,7 +54,8 @@ static bool sync_parent(const char *path, struct error *error)
     int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(parent);
     /* a parent that we may not read cannot be synced by us, and is no reason to refuse */
-    bool fine = fd < 0 || fsync(fd) == 0 || failed(error, path, NULL, "cannot be made durable");
+    bool fine =
+        ((fd < 0 || fsync(fd) == 0) && fsync(datadir->fd) == 0) || failed(error, path, NULL, "cannot be made durable");
     if (fd >= 0)
         close(fd);
     return fine;
@@ -90,7 +93,7 @@ static bool make(struct datadir *datadir, struct error *error)
         return failed(error, datadir->path, NULL, "the data directory cannot be made");
     datadir->made = made;
     return enter(datadir, error) && is_writable(datadir, error) && is_ours_alone(datadir, error) &&
-           (!made || sync_parent(datadir->path, error));
+           sync_names(datadir, error);
 }
 
 /* The pid that the holder of the lock wrote; it may be writing it at this moment. */

@@ -101,6 +101,14 @@ class Worst(Case):
         self.disk.lose(power.Worst(), collections.Counter())
         self.assertEqual(self.done(self.serve().get(server.path("t", 1))), self.ROW)
 
+    def test_a_directory_whose_maker_died_before_it_was_synced_is_by_who_uses_it(self):
+        self.start_until_cut(2, "--schema", self.schema(self.SCHEMA))
+        self.assertTrue(os.path.isdir(self.data))
+        self.disk.go_on()
+        running = self.served()
+        self.insert(running)
+        self.lose_all(running)
+
     def test_a_row_whose_shard_died_before_it_was_synced_is_acknowledged_after_that(self):
         running = self.served()
         killed = running.shards()
