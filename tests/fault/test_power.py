@@ -188,7 +188,7 @@ class Power(Case):
         seed = f"{OPTIONS.seed} {number}"
         self.rng = oracle.seeded(f"{seed} power")
         self.start_steps, self.round_steps = {"first start": START_STEPS, "start": START_STEPS}, ROUND_STEPS
-        self.begin(seed, CLIENTS, LIMITS)
+        self.begin(seed, CLIENTS, limits=LIMITS)
         for round_ in range(ROUNDS):
             if not self.goes_on():
                 break

@@ -205,9 +205,9 @@ class Case(server.Case):
         self.world, self.users = World(), []
         self.addCleanup(self.end)
 
-    def begin(self, seed, clients, requests=REQUESTS, limits=""):
-        """A server with a schema drawn for this seed, in `self.data`. `limits`: lines for its configuration."""
-        self.work, self.world = workload.Workload(seed), World()
+    def begin(self, seed, clients, requests=REQUESTS, limits="", work=None):
+        """A server in `self.data`, with a schema drawn for this seed or that of `work`. `limits`: lines for its configuration."""
+        self.work, self.world = work or workload.Workload(seed), World()
         self.work.config += limits
         self.judge = self.work.judge()
         self.start("--schema", self.schema(self.work.ddl), "--config", self.path("sheaf.conf", self.work.config))
