@@ -178,8 +178,9 @@ class OneFile(judge.Oracle):
         missing = False
         for r in table.references:
             lacks = judge.lacks_parent(r)
-            if r.parent is table:  # SQLite compares a row with itself by bytes
-                lacks += " AND (" + " AND ".join(f"+c.{quoted(c.name)} = +c.{quoted(p.name)} COLLATE BINARY"
+            if r.parent is table:  # SQLite compares a row with itself by bytes, but with its rowid by number
+                as_it_is = "" if table.rowid_key and r.parent_columns == table.key else "+"
+                lacks += " AND (" + " AND ".join(f"+c.{quoted(c.name)} = {as_it_is}c.{quoted(p.name)} COLLATE BINARY"
                                                   for c, p in zip(r.columns, r.parent_columns)) + ") IS NOT TRUE"
             if self.db.execute(f"SELECT 1 FROM {self.shape(table)} c WHERE {lacks}").fetchone():
                 missing = True
