@@ -77,8 +77,9 @@ static void received(void *context)
     struct cursor body;
     if (wire_get_request(nng_msg_body(message), nng_msg_len(message), &header, &body, NULL) &&
         header.kind == WIRE_PING && wire_get_nothing(&body, NULL)) {
-        FAILPOINT("request", "ping");
+        FAILPOINT("request.before", "ping");
         answer_ping(channel, &header);
+        FAILPOINT("request.after", "ping");
         nng_msg_free(message);
     } else if (!inbox_put(channel->inbox, message)) {
         return; /* channel_take goes on */

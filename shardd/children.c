@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "children.h"
 
+#include "failpoint.h"
 #include "insert.h"
 #include "limits.h"
 #include "read.h"
@@ -148,9 +149,11 @@ static bool ensure_index(struct children *children, reference_id id, struct erro
         if (!store_wal_has_room(children->store, error))
             return false;
         ok = put_index(&sql, schema, id) || out_of_memory(error);
+        FAILPOINT("index.before", NULL);
         ok = ok &&
              (sqlite3_exec(store_connection(children->store), (const char *)sql.bytes, NULL, NULL, NULL) == SQLITE_OK ||
               failed(children, error));
+        FAILPOINT("index.after", NULL);
     }
     children->references[id].indexed = ok;
     buffer_release(&sql);

@@ -317,7 +317,7 @@ static bool is_entitled(const struct serve *serve, const struct wire_header *hea
 static void dispatch(struct serve *serve, const struct wire_header *header, struct cursor *body)
 {
     struct error error;
-    FAILPOINT("request", wire_kind_name(header->kind));
+    FAILPOINT("request.before", wire_kind_name(header->kind));
     if (header->kind != WIRE_WRITE)
         commit_waiting(serve);
     if (serve->stop)
@@ -374,6 +374,7 @@ static void handle_message(struct serve *serve, nng_msg *message)
     else
         log_warn("dropped what is no message", LOG_NUMBER("bytes", nng_msg_len(message)),
                  LOG_TEXT("error", error.text));
+    FAILPOINT("request.after", wire_kind_name(header.kind));
     if (header.kind != WIRE_HELLO) /* a run's own time begins behind it */
         serve->busy_ns += clock_monotonic_ns() - begun;
     channel_progress(serve->channel);

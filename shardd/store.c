@@ -432,8 +432,10 @@ static bool create(struct store *store, const struct schema *schema, const struc
     char pragmas[120];
     snprintf(pragmas, sizeof pragmas, "PRAGMA application_id = %d; PRAGMA user_version = %d;", FILE_APPLICATION_ID,
              FILE_FORMAT);
-    ok = ok && store_meta_create(store->connection, meta, error) && run(store, pragmas, "creating", error) &&
-         run(store, "COMMIT", "creating", error);
+    ok = ok && store_meta_create(store->connection, meta, error) && run(store, pragmas, "creating", error);
+    FAILPOINT("create.before", NULL);
+    ok = ok && run(store, "COMMIT", "creating", error);
+    FAILPOINT("create.after", NULL);
     if (!ok)
         sqlite3_exec(store->connection, "ROLLBACK", NULL, NULL, NULL);
     return ok;

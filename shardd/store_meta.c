@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_meta.h"
 
+#include "failpoint.h"
 #include "file_objects.h"
 #include "prepared.h"
 #include "sql_name.h"
@@ -65,8 +66,10 @@ bool store_meta_claim(sqlite3 *connection, uint64_t epoch, uint64_t coordinator,
     bool ok = put(connection, "epoch", NULL, epoch, error) && put(connection, "coordinator", NULL, coordinator, error);
     if (ok && sqlite3_exec(connection, later_tables, NULL, NULL, NULL) != SQLITE_OK)
         ok = failed(connection, error);
+    FAILPOINT("claim.before", NULL);
     if (ok && sqlite3_exec(connection, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
         ok = failed(connection, error);
+    FAILPOINT("claim.after", NULL);
     if (!ok)
         sqlite3_exec(connection, "ROLLBACK", NULL, NULL, NULL);
     return ok;

@@ -24,19 +24,35 @@ static const struct place {
     const char *program, *name;
     const char *const *kinds; /* NULL: none */
 } places[] = {
+    {"coordinator", "cluster.before", NULL}, /* the data directory's one file of its own is put in place */
+    {"coordinator", "cluster.after", NULL},
     {"coordinator", "spawn.before", NULL},
     {"coordinator", "spawn.after", NULL},
+    {"coordinator", "ready.before", NULL}, /* a shard has said that it is */
+    {"coordinator", "ready.after", NULL},
     {"coordinator", "send.before", requests},
     {"coordinator", "send.after", requests},
     {"coordinator", "answer.before", requests}, /* it has arrived; */
     {"coordinator", "answer.after", requests},  /* and was handed to whoever waits for it */
-    {"coordinator", "reply.before", NULL},      /* to a client of HTTP */
+    {"coordinator", "ask.before", NULL},        /* of a client of HTTP: all of it has arrived; */
+    {"coordinator", "ask.after", NULL},         /* and was handed to the engine, or refused */
+    {"coordinator", "reply.before", NULL},
     {"coordinator", "reply.after", NULL},
+    {"coordinator", "relay.send.before", NULL}, /* between `load` or `insert` and a server, at either end */
+    {"coordinator", "relay.send.after", NULL},
+    {"coordinator", "relay.received", NULL},
     {"shardd", "start.locked", NULL},
     {"shardd", "start.opened", NULL},
     {"shardd", "ready.before", NULL},
     {"shardd", "ready.after", NULL},
-    {"shardd", "request", requests},
+    {"shardd", "create.before", NULL}, /* the commits of a claim: of a file that had none; */
+    {"shardd", "create.after", NULL},
+    {"shardd", "claim.before", NULL}, /* and of one that another coordinator had */
+    {"shardd", "claim.after", NULL},
+    {"shardd", "index.before", NULL}, /* on the columns of a reference */
+    {"shardd", "index.after", NULL},
+    {"shardd", "request.before", requests},
+    {"shardd", "request.after", requests}, /* it was handled: a write is applied, and as a rule not yet committed */
     {"shardd", "answer.before", requests},
     {"shardd", "answer.after", requests},
     {"shardd", "apply.before", entries}, /* commit and abort are what a transaction's RESOLVE comes to */
@@ -49,21 +65,13 @@ static const struct place {
 
 static struct {
     const char *program;
-    const char *armed; /* the name; not ended */
-    size_t len;
-    const char *file;
+    const char *folder; /* NULL: nothing can be armed */
 } failpoint;
 
 void failpoint_open(const char *program)
 {
-    const char *text = getenv("SHEAF_FAILPOINT");
-    const char *colon = text ? strchr(text, ':') : NULL;
     failpoint.program = program;
-    if (!colon)
-        return;
-    failpoint.armed = text;
-    failpoint.len = (size_t)(colon - text);
-    failpoint.file = colon + 1;
+    failpoint.folder = getenv("SHEAF_FAILPOINTS");
 }
 
 bool failpoint_list(void)
@@ -96,14 +104,18 @@ static bool is_known(const char *name, const char *kind)
 
 void failpoint_pass(const char *place, const char *kind)
 {
-    char name[128];
+    char file[4096];
     if (!failpoint.program) /* a unit test */
+        return;
+    if (kind && strcmp(kind, wire_kind_name(0)) == 0) /* "unknown": a peer has made it up */
         return;
     if (!is_known(place, kind))
         panic("there is no failpoint %s.%s", place, kind ? kind : "");
-    int len = snprintf(name, sizeof name, "%s.%s%s%s", failpoint.program, place, kind ? "." : "", kind ? kind : "");
-    if (failpoint.armed && (size_t)len == failpoint.len && memcmp(name, failpoint.armed, failpoint.len) == 0 &&
-        unlink(failpoint.file) == 0)
+    if (!failpoint.folder)
+        return;
+    int len = snprintf(file, sizeof file, "%s/%s.%s%s%s", failpoint.folder, failpoint.program, place, kind ? "." : "",
+                       kind ? kind : "");
+    if ((size_t)len < sizeof file && unlink(file) == 0)
         raise(SIGKILL);
 }
 

@@ -2,9 +2,10 @@
 /* failpoint.h - named places at which a process can be made to die, as by kill -9: for tests/fault.
  *
  * Compiled in with -DSHEAF_FAILPOINTS=ON; else there is nothing of it in the programs but the answer of --failpoints.
- * SHEAF_FAILPOINT=NAME:FILE in the environment arms one: the first process that comes by NAME while FILE is there
- * removes FILE and dies, so that exactly one does, and whoever made the file sees when. NAME is "PROGRAM.PLACE" or
- * "PROGRAM.PLACE.KIND", KIND being a message of wire.h or an entry of its batches; --failpoints prints them all. */
+ * SHEAF_FAILPOINTS=FOLDER in the environment: a file FOLDER/NAME arms one. The first process that comes by NAME while
+ * that file is there removes it and dies, so that exactly one does, and whoever made the file sees when. NAME is
+ * "PROGRAM.PLACE" or "PROGRAM.PLACE.KIND", KIND being a message of wire.h or an entry of its batches; --failpoints
+ * prints them all. */
 #ifndef SHEAF_FAILPOINT_H
 #define SHEAF_FAILPOINT_H
 

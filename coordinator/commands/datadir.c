@@ -2,6 +2,7 @@
 #include "datadir.h"
 
 #include "buffer.h"
+#include "failpoint.h"
 #include "limits.h"
 
 #include <ctype.h>
@@ -379,8 +380,10 @@ static bool replace(const struct datadir *datadir, const struct buffer *bytes, s
         failed(error, datadir->path, CLUSTER_NEW_NAME, "cannot be written");
     if (close(fd) < 0 && fine)
         fine = failed(error, datadir->path, CLUSTER_NEW_NAME, "cannot be written");
+    FAILPOINT("cluster.before", NULL);
     if (fine && (renameat(datadir->fd, CLUSTER_NEW_NAME, datadir->fd, CLUSTER_NAME) < 0 || fsync(datadir->fd) < 0))
         fine = failed(error, datadir->path, CLUSTER_NAME, "cannot be put in place");
+    FAILPOINT("cluster.after", NULL);
     if (!fine)
         unlinkat(datadir->fd, CLUSTER_NEW_NAME, 0);
     return fine;

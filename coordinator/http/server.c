@@ -280,7 +280,9 @@ static enum MHD_Result request_step(void *context, struct MHD_Connection *connec
     }
     if (request->state == REQUEST_COMING) {
         request->connection = connection;
+        FAILPOINT("ask.before", NULL);
         request->handle(request);
+        FAILPOINT("ask.after", NULL);
     }
     if (request->state == REQUEST_ANSWERED) {
         look_before_reading(connection, false);

@@ -178,7 +178,10 @@ enum spawn_word spawn_listen(int ready_fd, struct spawn_line *line, struct error
         char *end = strchr(line->text, '\n');
         if (end) {
             *end = '\0';
-            return understand(line->text, error);
+            FAILPOINT("ready.before", NULL);
+            enum spawn_word word = understand(line->text, error);
+            FAILPOINT("ready.after", NULL);
+            return word;
         }
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay_wire.h"
 
+#include "failpoint.h"
 #include "pack.h"
 
 #include <errno.h>
@@ -56,7 +57,10 @@ bool relay_send(int fd, struct buffer *head, const void *tail, size_t tail_len)
         return false;
     for (unsigned i = 0; i < LENGTH_BYTES; i++)
         head->bytes[i] = (uint8_t)(len >> (8 * i));
-    return send_all(fd, parts, tail_len ? 2 : 1);
+    FAILPOINT("relay.send.before", NULL);
+    bool sent = send_all(fd, parts, tail_len ? 2 : 1);
+    FAILPOINT("relay.send.after", NULL);
+    return sent;
 }
 
 static bool receive_all(int fd, uint8_t *bytes, size_t len)
@@ -87,6 +91,7 @@ bool relay_receive(int fd, struct buffer *frame)
     if (len > RELAY_FRAME_MAX || !buffer_reserve(frame, len) || !receive_all(fd, frame->bytes, len))
         return false;
     frame->len = len;
+    FAILPOINT("relay.received", NULL);
     return true;
 }
 

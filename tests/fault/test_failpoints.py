@@ -2,16 +2,16 @@
 """A process dies at each of its failpoints (shared/failpoint.h), one after the other, under random writes of several
 clients: as in test_crash.py, but at every place where it can matter and not where chance has it.
 
-    test_failpoints.py [--seed N] [--times N] [--only NAME…]
+    test_failpoints.py [--seed N] [--times N | --seconds S] [--only NAME…]
 
 Every failpoint has to be reached: one that is not is no test.
 """
 
-import argparse
 import http.client
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,19 +19,26 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import effort  # noqa: E402
 import sheaf  # noqa: E402
 import users  # noqa: E402
 
 CLIENTS = 4
-ROUNDS = 6  # until one has to have been reached
-OPTIONS = argparse.ArgumentParser()
-OPTIONS.add_argument("--seed", type=int, default=1)
-OPTIONS.add_argument("--times", type=int, default=1, help="each of them")
-OPTIONS.add_argument("--only", nargs="*", help="those that begin so")
-OPTIONS = OPTIONS.parse_args()
-# passed when a shard is started again, and not by its users
-OF_A_START = (".spawn.", ".start.", ".ready.", ".hello")
+REQUESTS = 6  # of each in a round
+ROUNDS = 20  # until one has to have been reached
+EFFORT = effort.Effort("times", 1, "each of them")
+EFFORT.add_argument("--only", nargs="*", help="those that begin so")
+EFFORT.parse()
+# passed only where something is made for the first time
+OF_NEW_FILES = (".create.", ".cluster.", ".index.")
+# passed when a coordinator is started again (it then knows no keys), or a shard, and not by its users
+OF_A_COORDINATOR = (".claim.", ".keys")
+OF_A_SHARD = (".spawn.", ".start.", ".ready.", ".hello")
+# a shard dies, and the coordinator when it starts that again: nobody is left who remembers what was under way
+BOTH = [f"shardd.{place}+coordinator.spawn.before" for place in
+        ("commit.before", "commit.after", "apply.before.commit", "apply.after.commit", "apply.before.abort", "apply.before.forget")]
 MANY = 6000  # references, after which a table's keys are read
+LIMITS = "heartbeat_ms = 50\n"
 
 
 def names_of(program):
@@ -39,10 +46,27 @@ def names_of(program):
     return done.stdout.split() if done.returncode == 0 else None
 
 
+def is_one_of(name, parts):
+    return any(part in name for part in parts)
+
+
 class Failpoints(users.Case):
+    def setUp(self):
+        super().setUp()
+        self.armed = []
+        self.env = sheaf.environment(SHEAF_FAILPOINTS=self.path("armed"))
+        os.makedirs(self.path("armed"))
+
     def start(self, *args, **options):
-        """A coordinator that dies is started again, without its failpoint."""
-        super().start(*args, **options)
+        """A coordinator that dies is started again."""
+        while True:
+            is_armed = self.is_armed()
+            try:
+                super().start(*args, env=self.env, **options)
+                break
+            except AssertionError:
+                if not is_armed or self.is_armed():
+                    raise
         self.keeper = threading.Thread(target=self.keep, args=(self.world.server,))
         self.keeper.start()
 
@@ -63,20 +87,20 @@ class Failpoints(users.Case):
                 break
         self.assertEqual(self.world.server.stop(), 0, self.world.server.said)
 
+    # ---- dying
+
     def arm(self, name):
-        """A server in which the next process that passes there dies, from now on."""
-        self.stop()
-        self.armed = self.path("armed")
-        self.start(env=sheaf.environment(SHEAF_FAILPOINT=f"{name}:{self.armed}"))
-        self.path("armed", "")
-        if any(part in name for part in OF_A_START):
-            os.kill(self.rng.choice(list(self.world.server.shards().values())), signal.SIGKILL)
+        """The next process that passes there dies: NAME, or NAME+NAME."""
+        self.armed = [self.path(os.path.join("armed", one), "") for one in name.split("+")]
+
+    def is_armed(self):
+        return any(map(os.path.exists, self.armed))
 
     def ask(self, name):
         """For what the users do not: without an effect, whoever dies."""
-        if ".probe" in name:
+        if is_one_of(name, (".probe", ".relay.")):
             rows = self.path("n.ndjson", '{"id":1,"n":1,"v":-1}\n')
-            sheaf.run("load", "--quiet", "--data", self.data, f"n={rows}")
+            sheaf.run("load", "--quiet", "--data", self.data, f"n={rows}", env=self.env)
         client = self.world.serving(None)[0].client()
         try:
             if ".keys" in name:
@@ -88,33 +112,68 @@ class Failpoints(users.Case):
         finally:
             client.close()
 
-    def die_at(self, name):
-        self.arm(name)
+    def pass_start(self, name):
+        """Has somebody start again what passes there then."""
+        server_ = self.world.serving(None)[0]
+        if is_one_of(name, OF_A_COORDINATOR):
+            server_.tell(signal.SIGKILL)
+        elif is_one_of(name, OF_A_SHARD) and name not in BOTH and (shards := server_.shards()):
+            os.kill(self.rng.choice(list(shards.values())), signal.SIGKILL)
+
+    def live_on(self, name):
+        """Rounds of requests, until one in which somebody has died there."""
         for _ in range(ROUNDS):
+            if self.is_armed():
+                self.pass_start(name)
             threads = self.begin_round()
             self.ask(name)
             for thread in threads:
                 thread.join()
-            self.judge_round(self.events(), f"seed {OPTIONS.seed}, {name}")
-            if not os.path.exists(self.armed):
+            self.judge_round(self.events(), f"seed {EFFORT.seed}, {name}")
+            if not self.is_armed():
                 return
-        os.unlink(self.armed)
+        for file in filter(os.path.exists, self.armed):
+            os.unlink(file)
         self.fail(f"{name} is passed by nobody")
+
+    # ---- all of them
+
+    def begin_anew(self, number, armed=None):
+        """With files that are made now, whoever dies of it."""
+        if self.users:
+            self.leave()
+        self.data = self.path(f"data{number}")
+        if armed:
+            self.arm(armed)
+        self.begin(f"{EFFORT.seed} {number} failpoints", CLIENTS, REQUESTS, LIMITS)
+
+    def leave(self):
+        self.stop()
+        self.judge_files()
+        shutil.rmtree(self.data)
 
     def test_a_death_at_each_of_them_loses_nothing(self):
         names = [names_of(program) for program in (sheaf.COORDINATOR, sheaf.SHARDD)]
         if None in names:
             raise unittest.SkipTest("built without failpoints")
-        names = [n for n in sum(names, []) if not OPTIONS.only or n.startswith(tuple(OPTIONS.only))] * OPTIONS.times
-        self.rng = random.Random(f"{OPTIONS.seed} failpoints")
-        self.begin(f"{OPTIONS.seed} failpoints", CLIENTS)
-        config = os.path.join(self.data, "sheaf.conf")
-        with open(config, "a") as file:
-            file.write("heartbeat_ms = 50\n")  # in its last section, [limits]
-        for name in names:
-            self.die_at(name)
-        self.stop()
-        self.judge_files()
+        names = [n for n in sum(names, BOTH) if not EFFORT.only or n.startswith(tuple(EFFORT.only))]
+        new = [n for n in names if is_one_of(n, OF_NEW_FILES)]
+        self.rng = random.Random(f"{EFFORT.seed} failpoints")
+        times = schemas = 0
+        while EFFORT.goes_on(times):
+            for name in new:
+                self.begin_anew(schemas, armed=name)
+                schemas += 1
+                self.live_on(name)
+            if not new:
+                self.begin_anew(schemas)
+                schemas += 1
+            for name in (n for n in names if n not in new):
+                self.arm(name)
+                self.live_on(name)
+            times += 1
+        self.leave()
+        print(f"\nseed {EFFORT.seed}: {len(names)} failpoints, {times} times each, {schemas} schemas", file=sys.stderr)
 
 
 if __name__ == "__main__":

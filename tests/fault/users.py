@@ -208,9 +208,9 @@ class Case(server.Case):
     def begin(self, seed, clients, requests=REQUESTS, limits="", work=None):
         """A server in `self.data`, with a schema drawn for this seed or that of `work`. `limits`: lines for its configuration."""
         self.work, self.world = work or workload.Workload(seed), World()
-        self.work.config += limits
         self.judge = self.work.judge()
-        self.start("--schema", self.schema(self.work.ddl), "--config", self.path("sheaf.conf", self.work.config))
+        config = self.path("sheaf.conf", self.work.config + limits)  # its last section is [limits]
+        self.start("--schema", self.schema(self.work.ddl), "--config", config)
         os.replace(self.path("sheaf.conf"), os.path.join(self.data, "sheaf.conf"))
         self.users = [User(self.world, self.work, i + 1, requests) for i in range(clients)]
 
