@@ -54,7 +54,7 @@ class Crash(users.Case):
             self.kill(pid)
         dead.close()
         dead.wait()
-        self.look_for_doubt()
+        self.in_doubt += self.doubt()
         for _ in range(self.rng.choice((0, 0, 1, 2))):
             self.kill_during_start(shards_too)
         self.start()
@@ -75,15 +75,6 @@ class Crash(users.Case):
                 for file in files:
                     if file.execute(f"SELECT 1 FROM {table}").fetchone():
                         return
-
-    def look_for_doubt(self):
-        """What the killed have left to be found out: transactions that are decided, and such that never will be."""
-        prepared, decided = set(), set()
-        for database in workload.DATABASES:
-            with sheaf.opened(self.data, database) as connection:
-                prepared.update(connection.execute("SELECT txn FROM _sheaf_prepared"))
-                decided.update(connection.execute("SELECT txn FROM _sheaf_decision"))
-        self.in_doubt += collections.Counter(committed=len(prepared & decided), aborted=len(prepared - decided))
 
     def kill_during_start(self, shards_too):
         process = subprocess.Popen([sheaf.COORDINATOR, "serve", "--data", self.data, "--listen", "127.0.0.1:0"],

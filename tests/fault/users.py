@@ -256,6 +256,15 @@ class Case(server.Case):
         if not self.judge.linearize(events, final):
             self.fail(f"{what}\n{self.work.ddl}" + history.explain(self.judge, before, final))
 
+    def doubt(self):
+        """How many transactions those who died have left to be found out: that are decided, and that never will be."""
+        prepared, decided = set(), set()
+        for database in workload.DATABASES:
+            with sheaf.opened(self.data, database) as connection:
+                prepared.update(connection.execute("SELECT txn FROM _sheaf_prepared"))
+                decided.update(connection.execute("SELECT txn FROM _sheaf_decision"))
+        return collections.Counter(committed=len(prepared & decided), aborted=len(prepared - decided))
+
     def judge_files(self):
         """The server ends; what it leaves."""
         self.ran("check", "--data", self.data)
