@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FULL_MS 100
 #define LEAVE_S 1 /* for the last answers to be taken */
 
 /* Something that was asked for and is on its way back. */
@@ -47,7 +49,8 @@ struct relay_server {
     struct engine *engine;
     const struct schema *schema;
     int listener;
-    int close_fd; /* an eventfd: the door closes */
+    int wake_fd; /* an eventfd: a connection is over, or the door closes */
+    atomic_bool closing;
     pthread_t acceptor;
     struct connection *connections; /* the acceptor's, and after its end the stopper's */
     uint32_t count;
@@ -283,6 +286,12 @@ static bool put_item(struct buffer *head, const struct item *item)
     return false;
 }
 
+static void wake(struct relay_server *server)
+{
+    if (eventfd_write(server->wake_fd, 1) != 0) /* far from its greatest count, it cannot be full */
+        panic("eventfd: %s", strerror(errno));
+}
+
 static void *write_answers(void *context)
 {
     struct connection *connection = context;
@@ -303,6 +312,7 @@ static void *write_answers(void *context)
     pthread_mutex_lock(&connection->mutex);
     connection->over = true;
     pthread_mutex_unlock(&connection->mutex);
+    wake(connection->server);
     return NULL;
 }
 
@@ -368,23 +378,37 @@ static void sweep(struct relay_server *server)
     }
 }
 
+/* False: there was no descriptor, or no memory, for who waits. */
+static bool take_one(struct relay_server *server)
+{
+    int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd < 0)
+        return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+    if (server->count < RELAY_CONNECTIONS_MAX)
+        connection_start(server, fd);
+    else
+        close(fd);
+    return true;
+}
+
 static void *accept_all(void *context)
 {
     struct relay_server *server = context;
-    struct pollfd polled[] = {{.fd = server->close_fd, .events = POLLIN}, {.fd = server->listener, .events = POLLIN}};
+    struct pollfd polled[] = {{.fd = server->wake_fd, .events = POLLIN}, {.fd = server->listener, .events = POLLIN}};
+    bool full = false; /* of descriptors: who waits is not looked at for a while, or poll would say it again at once */
+    eventfd_t ignored;
 
-    for (;;) {
-        if (poll(polled, 2, -1) < 0 && errno != EINTR)
+    while (!atomic_load(&server->closing)) {
+        int ready = poll(polled, full ? 1 : 2, full ? FULL_MS : -1);
+        if (ready < 0 && errno != EINTR)
             return NULL;
-        if (polled[0].revents)
-            return NULL;
-        int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (ready > 0 && polled[0].revents)
+            (void)eventfd_read(server->wake_fd, &ignored);
         sweep(server);
-        if (fd >= 0 && server->count < RELAY_CONNECTIONS_MAX)
-            connection_start(server, fd);
-        else if (fd >= 0)
-            close(fd);
+        full = ready > 0 && !full && polled[1].revents && !take_one(server);
     }
+    return NULL;
 }
 
 struct relay_server *relay_server_start(struct engine *engine, const struct schema *schema, int listener,
@@ -399,12 +423,12 @@ struct relay_server *relay_server_start(struct engine *engine, const struct sche
     server->engine = engine;
     server->schema = schema;
     server->listener = listener;
-    server->close_fd = eventfd(0, EFD_CLOEXEC);
-    if (server->close_fd >= 0 && pthread_create(&server->acceptor, NULL, accept_all, server) == 0)
+    server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->wake_fd >= 0 && pthread_create(&server->acceptor, NULL, accept_all, server) == 0)
         return server;
     error_set(error, ERROR_INTERNAL, "the relay cannot be started");
-    if (server->close_fd >= 0)
-        close(server->close_fd);
+    if (server->wake_fd >= 0)
+        close(server->wake_fd);
     free(server);
     return NULL;
 }
@@ -413,8 +437,8 @@ void relay_server_close_door(struct relay_server *server)
 {
     if (!server)
         return;
-    if (eventfd_write(server->close_fd, 1) != 0)
-        panic("eventfd: %s", strerror(errno));
+    atomic_store(&server->closing, true);
+    wake(server);
     pthread_join(server->acceptor, NULL);
     for (struct connection *connection = server->connections; connection; connection = connection->next) {
         pthread_mutex_lock(&connection->mutex);
@@ -442,6 +466,6 @@ void relay_server_stop(struct relay_server *server)
         }
         connection_free(connection);
     }
-    close(server->close_fd);
+    close(server->wake_fd);
     free(server);
 }

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import struct
@@ -245,6 +246,43 @@ class Relay(server.Case):
             if result.status == 0:
                 break
             self.assertLess(time.monotonic(), time_out, str(result))
+
+    def busiest_thread_s(self, pid, seconds):
+        """CPU time, in so many seconds, of that thread that took most."""
+        def taken():
+            found = {}
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                    found[task] = int(file.read().split()[0])
+            return found
+        before = taken()
+        time.sleep(seconds)  # that nothing is done in a time can only be seen when it has passed
+        return max(took - before.get(task, 0) for task, took in taken().items()) / 1e9
+
+    def test_who_comes_when_no_descriptor_is_left_waits_and_costs_nothing(self):
+        s = self.serve()
+        s.close()
+        calm = self.busiest_thread_s(s.pid, 1)
+        soft, hard = resource.prlimit(s.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(s.pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{s.pid}/fd"))) + 1, hard))
+        with self.connect(), s.raw() as waits:
+            waits.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertLess(self.busiest_thread_s(s.pid, 2), 2 * calm + 0.05)
+            resource.prlimit(s.pid, resource.RLIMIT_NOFILE, (soft, hard))
+            self.assertEqual(waits.answer().status, 200)
+            self.assertEqual(self.insert({"table": "products", "id": 1, "name": "p", "price": 1}), [{"line": 1, "ok": True}])
+
+    def test_what_a_connection_took_is_given_back_when_it_ends(self):
+        s = self.serve()
+        before = len(os.listdir(f"/proc/{s.pid}/fd")), len(os.listdir(f"/proc/{s.pid}/task"))
+        for sock in [self.connect() for _ in range(10)]:
+            with sock:
+                sock.sendall(struct.pack("<I", 1) + b"\x90")
+                self.assertEqual(sock.recv(1), b"")
+        begun = time.monotonic()
+        while (len(os.listdir(f"/proc/{s.pid}/fd")), len(os.listdir(f"/proc/{s.pid}/task"))) > before:
+            self.assertLess(time.monotonic() - begun, 20, "descriptors or threads are kept")
+            time.sleep(0.05)
 
 
 if __name__ == "__main__":
