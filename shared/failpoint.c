@@ -102,6 +102,18 @@ static bool is_known(const char *name, const char *kind)
     return false;
 }
 
+/* 0: there is none, or no file. */
+static unsigned number_in(const char *path)
+{
+    unsigned number = 0;
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%u", &number) != 1)
+        number = 0;
+    if (file)
+        fclose(file);
+    return number;
+}
+
 void failpoint_pass(const char *place, const char *kind)
 {
     char file[4096];
@@ -115,8 +127,13 @@ void failpoint_pass(const char *place, const char *kind)
         return;
     int len = snprintf(file, sizeof file, "%s/%s.%s%s%s", failpoint.folder, failpoint.program, place, kind ? "." : "",
                        kind ? kind : "");
-    if ((size_t)len < sizeof file && unlink(file) == 0)
+    if ((size_t)len >= sizeof file)
+        return;
+    unsigned wait_ms = number_in(file);
+    if (unlink(file) == 0) {
+        usleep(wait_ms * 1000);
         raise(SIGKILL);
+    }
 }
 
 void failpoint_pass_message(const char *place, const void *bytes, size_t len)

@@ -3,8 +3,9 @@
  *
  * Compiled in with -DSHEAF_FAILPOINTS=ON; else there is nothing of it in the programs but the answer of --failpoints.
  * SHEAF_FAILPOINTS=FOLDER in the environment: a file FOLDER/NAME arms one. The first process that comes by NAME while
- * that file is there removes it and dies, so that exactly one does, and whoever made the file sees when. NAME is
- * "PROGRAM.PLACE" or "PROGRAM.PLACE.KIND", KIND being a message of wire.h or an entry of its batches; --failpoints
+ * that file is there removes it and dies, so that exactly one does, and whoever made the file sees when. If its text is
+ * a number the thread stands still for so many milliseconds before: what was sent by then gets out of the process. NAME
+ * is "PROGRAM.PLACE" or "PROGRAM.PLACE.KIND", KIND being a message of wire.h or an entry of its batches; --failpoints
  * prints them all. */
 #ifndef SHEAF_FAILPOINT_H
 #define SHEAF_FAILPOINT_H

@@ -36,7 +36,10 @@ OF_A_COORDINATOR = (".claim.", ".keys")
 OF_A_SHARD = (".spawn.", ".start.", ".ready.", ".hello")
 # a shard dies, and the coordinator when it starts that again: nobody is left who remembers what was under way
 BOTH = [f"shardd.{place}+coordinator.spawn.before" for place in
-        ("commit.before", "commit.after", "apply.before.commit", "apply.after.commit", "apply.before.abort", "apply.before.forget")]
+        ("commit.before", "commit.after", "apply.before.commit", "apply.after.commit", "apply.before.abort",
+         "apply.before.forget")]
+WAITS_MS = (0, 20)  # before a death; at the others one of these
+OF_BOTH_WAITS = (".commit.",)
 MANY = 6000  # references, after which a table's keys are read
 LIMITS = "heartbeat_ms = 50\n"
 
@@ -53,7 +56,7 @@ def is_one_of(name, parts):
 class Failpoints(users.Case):
     def setUp(self):
         super().setUp()
-        self.armed = []
+        self.armed, self.stopping, self.wrong = [], False, None
         self.env = sheaf.environment(SHEAF_FAILPOINTS=self.path("armed"))
         os.makedirs(self.path("armed"))
 
@@ -72,13 +75,18 @@ class Failpoints(users.Case):
 
     def keep(self, server_):
         server_.process.wait()
-        if server_.wait() == -signal.SIGKILL:
+        status = server_.wait()
+        if status == -signal.SIGKILL:
             self.world.serve(None)
             self.start()
+        elif not self.stopping:
+            self.wrong = f"the coordinator has ended: {status}\n{server_.said}"
+            self.world.end()
 
     def stop(self):
         for user in self.users:
             user.connection.drop()
+        self.stopping = True
         while True:
             keeper = self.keeper
             self.world.server.tell()
@@ -89,9 +97,9 @@ class Failpoints(users.Case):
 
     # ---- dying
 
-    def arm(self, name):
+    def arm(self, name, wait_ms):
         """The next process that passes there dies: NAME, or NAME+NAME."""
-        self.armed = [self.path(os.path.join("armed", one), "") for one in name.split("+")]
+        self.armed = [self.path(os.path.join("armed", one), str(wait_ms)) for one in name.split("+")]
 
     def is_armed(self):
         return any(map(os.path.exists, self.armed))
@@ -129,6 +137,7 @@ class Failpoints(users.Case):
             self.ask(name)
             for thread in threads:
                 thread.join()
+            self.assertIsNone(self.wrong, self.wrong)
             self.judge_round(self.events(), f"seed {EFFORT.seed}, {name}")
             if not self.is_armed():
                 return
@@ -138,13 +147,13 @@ class Failpoints(users.Case):
 
     # ---- all of them
 
-    def begin_anew(self, number, armed=None):
+    def begin_anew(self, number, *armed):
         """With files that are made now, whoever dies of it."""
         if self.users:
             self.leave()
-        self.data = self.path(f"data{number}")
+        self.data, self.stopping = self.path(f"data{number}"), False
         if armed:
-            self.arm(armed)
+            self.arm(*armed)
         self.begin(f"{EFFORT.seed} {number} failpoints", CLIENTS, REQUESTS, LIMITS)
 
     def leave(self):
@@ -157,20 +166,19 @@ class Failpoints(users.Case):
         if None in names:
             raise unittest.SkipTest("built without failpoints")
         names = [n for n in sum(names, BOTH) if not EFFORT.only or n.startswith(tuple(EFFORT.only))]
-        new = [n for n in names if is_one_of(n, OF_NEW_FILES)]
         self.rng = random.Random(f"{EFFORT.seed} failpoints")
         times = schemas = 0
         while EFFORT.goes_on(times):
-            for name in new:
-                self.begin_anew(schemas, armed=name)
+            deaths = [(n, ms) for n in names for ms in (WAITS_MS if is_one_of(n, OF_BOTH_WAITS) else [self.rng.choice(WAITS_MS)])]
+            new = [death for death in deaths if is_one_of(death[0], OF_NEW_FILES)]
+            for death in new or [()]:
+                self.begin_anew(schemas, *death)
                 schemas += 1
-                self.live_on(name)
-            if not new:
-                self.begin_anew(schemas)
-                schemas += 1
-            for name in (n for n in names if n not in new):
-                self.arm(name)
-                self.live_on(name)
+                self.live_on(death[0] if death else "nothing")
+            for death in deaths:
+                if death not in new:
+                    self.arm(*death)
+                    self.live_on(death[0])
             times += 1
         self.leave()
         print(f"\nseed {EFFORT.seed}: {len(names)} failpoints, {times} times each, {schemas} schemas", file=sys.stderr)

@@ -232,7 +232,8 @@ class Recovery(users.Case):
         every = sorted(sum(times.values(), []))
         p50 = statistics.median(every)
         for kind, some in times.items():
-            print(f"\n{kind}: {len(some)} kills, p50 {statistics.median(some):.3f} s, max {max(some):.3f} s", end="", file=sys.stderr)
+            print(f"\n{kind}: {len(some)} kills, p50 {statistics.median(some):.3f} s, max {max(some):.3f} s", end="",
+                  file=sys.stderr)
         print(f"\nseed {EFFORT.seed}: {len(every)} kills, recovery p50 {p50:.3f} s, max {every[-1]:.3f} s, "
               f"{self.acknowledged.count} writes, share of the processors {share:.2f}", file=sys.stderr)
         self.assertLessEqual(p50, P50_S / share)
