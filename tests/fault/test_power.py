@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The power is cut while several clients write, while checkpoints run, while a shard takes over what a dead one left, and
-while a data directory is made or recovers: what had not been synced is lost, in part or torn, as power.py has it. Whatever
-the clients were told is what one SQLite file could have told them, and its rows are those in the files.
+"""The power is cut while several clients write, while checkpoints run, while a shard takes over what a dead one left,
+while a data directory is made or recovers, and while all end: what had not been synced is lost, in part or torn, as
+power.py has it. Whatever the clients were told is what one SQLite file could have told them, and its rows are those in the
+files.
 
     test_power.py [--seed N] [--cuts N] [--seconds S]
 """
@@ -29,10 +30,25 @@ LOSE = sheaf.BIN.parent / "tests" / "lose_writes.so"
 LIMITS = "wal_checkpoint_pages = 100\n"  # so that the databases' own files are written often
 START_STEPS = 60  # until one has been counted
 ROUND_STEPS = 400
+STOP_STEPS = 120
 DONE_SHARE = 0.25
-CUTS = ("first start", "start", "round", "after a shard's death", "killed only")
+ROUNDS_END = {"round": 5, "after a shard's death": 3, "stop": 2}
+CUTS = ("first start", "start", *ROUNDS_END, "killed only")
 FATES = ("kept", "dropped", "in part", "torn", "sizes lost", "names kept", "names undone")
 OPTIONS = effort.Effort("cuts", 50)
+
+
+def end_of(threads):
+    """A descriptor that can be read when they have ended."""
+    over, told = os.pipe()
+
+    def wait():
+        for thread in threads:
+            thread.join()
+        os.close(told)
+
+    threading.Thread(target=wait).start()
+    return over
 
 
 class Case(users.Case):
@@ -77,6 +93,55 @@ class Case(users.Case):
                     said += line
             self.disk.cut()
             self.end_all(process)
+
+
+class Model(Case):
+    """What the disk makes of the steps of a process."""
+
+    def setUp(self):
+        super().setUp()
+        self.insert_disk(self.path("disk"))
+        self.addCleanup(self.disk.close)
+
+    def on_disk(self, *lines):
+        program = "\n".join(("from os import *", "f, here = open('a', O_RDWR | O_CREAT), open('.', O_RDONLY)", *lines))
+        subprocess.run([sys.executable, "-I", "-S", "-c", program], cwd=self.disk.root, env=self.disk.environment, check=True)
+
+    def found(self):
+        return {path.name: path.read_bytes() for path in pathlib.Path(self.disk.root).iterdir()}
+
+    def test_what_is_synced_is_all_that_is_sure_to_be_there(self):
+        self.on_disk("write(f, 1000 * b'a'); fsync(f); fsync(here)", "pwrite(f, 700 * b'b', 900); ftruncate(f, 10)",
+                     "rename('a', 'b'); mkdir('d'); open('d/e', O_CREAT); fsync(open('d', O_RDONLY))")
+        self.disk.lose(power.Worst(), collections.Counter())
+        self.assertEqual(self.found(), {"a": 1000 * b"a"})
+
+    def test_what_is_replaced_or_unlinked_comes_back_unless_that_was_synced(self):
+        steps = "write(f, b'new'); write(open('b', O_RDWR | O_CREAT), b'old'); fsync(f); fsync(here)", "rename('a', 'b')"
+        self.on_disk(*steps, "unlink('b')")
+        self.disk.lose(power.Worst(), collections.Counter())
+        self.assertEqual(sorted(self.found()), ["a", "b"])
+        self.assertEqual(self.found()["a"], b"new")
+        self.on_disk("rename('a', 'b'); unlink('b'); fsync(here)")
+        self.disk.lose(power.Worst(), collections.Counter())
+        self.assertEqual(self.found(), {})
+
+    def test_each_sector_is_what_it_was_at_some_time_and_no_other(self):
+        seen, counts = set(), collections.Counter()
+        for seed in range(30):
+            self.on_disk("pwrite(f, 4096 * b'a', 0); ftruncate(f, 4096); fsync(f); fsync(here)",
+                         "pwrite(f, 2048 * b'b', 0)", "pwrite(f, 1000 * b'c', 1024)", "pwrite(f, 512 * b'd', 4096)")
+            self.disk.lose(oracle.seeded(seed), counts)
+            content = self.found()["a"]
+            sectors = [content[at:at + 512] for at in range(0, 4096, 512)]
+            self.assertEqual(sectors[4:], 4 * [512 * b"a"])
+            for sector in sectors[:2]:
+                self.assertIn(sector, (512 * b"a", 512 * b"b"))
+            self.assertIn(sectors[2], [512 * letter for letter in (b"a", b"b", b"c")])
+            self.assertIn(sectors[3], [512 * b"a", 512 * b"b", 488 * b"c" + 24 * b"b"])
+            seen.add(b"".join(sector[:1] for sector in sectors) + content[4096:4097])
+        self.assertGreater(len(seen), 5)
+        self.assertLessEqual({"dropped", "kept", "in part", "torn", "sizes lost"}, set(counts))
 
 
 class Worst(Case):
@@ -150,32 +215,30 @@ class Power(Case):
         super().start(*args, env=self.disk.environment)
         self.start_steps[kind] = self.disk.steps - before + 5
 
-    def plan(self):
-        """When the power is cut in a round, or a shard dies before."""
+    def wait_for_cut(self, kind, threads):
+        """Until the power is cut, or all have ended who could bring that about."""
         moment = self.rng.randint(1, self.round_steps)
-        if self.rng.random() < 0.6:
+        if kind == "round":
             self.disk.cut_at(moment)
-            return "round"
-        self.disk.cut_after_death(moment, self.rng.randint(3, 80))
-        return "after a shard's death"
-
-    def wait_for_cut(self, threads):
-        """Or for the end of all who could bring it about."""
-        over, told = os.pipe()
-        ends = threading.Thread(target=lambda: [thread.join() for thread in threads] and os.close(told))
-        ends.start()
+        elif kind == "after a shard's death":
+            self.disk.cut_after_death(moment, self.rng.randint(3, 80))
+        else:
+            self.world.wait_for_answers(self.rng.randint(0, len(self.users) * users.REQUESTS // 2))
+            self.disk.cut_at(self.rng.randint(1, STOP_STEPS))
+            self.world.server.tell()
+        over = os.pidfd_open(self.world.server.pid) if kind == "stop" else end_of(threads)
         self.disk.wait(over)
         self.disk.cut()
-        return ends, over
+        os.close(over)
 
     # ---- rounds
 
     def run_round(self):
-        before, kind = self.disk.steps, self.plan()
+        before, kind, dead = self.disk.steps, self.rng.choices(list(ROUNDS_END), ROUNDS_END.values())[0], self.world.server
         threads = self.begin_round()
-        ends, over = self.wait_for_cut(threads)
-        self.round_steps = (self.round_steps + self.disk.steps - before) // 2 + 10
-        dead = self.world.server
+        self.wait_for_cut(kind, threads)
+        if kind == "round":
+            self.round_steps = (self.round_steps + self.disk.steps - before) // 2 + 10
         self.world.serve(None)
         dead.close()
         self.end_all(dead.process)
@@ -183,8 +246,8 @@ class Power(Case):
         self.after_the_end(kind)
         self.in_doubt += self.doubt()
         self.start()
-        ends.join()
-        os.close(over)
+        for thread in threads:
+            thread.join()
         return self.events()
 
     def live(self, number):

@@ -274,4 +274,5 @@ class Case(server.Case):
         self.assertEqual(workload.stored(self.data), self.judge.state())
         whole = self.path(f"whole of {os.path.basename(self.data)}.db")
         self.assertEqual(workload.put_together(self.data, self.work.ddl, workload.DATABASES, whole), [])
+        os.unlink(whole)
         self.ran("check", "--data", self.data)
