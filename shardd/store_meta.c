@@ -176,6 +176,20 @@ static bool describe_table(sqlite3 *connection, const struct schema_table *table
     return true;
 }
 
+/* Before it is claimed an older file may lack the table (later_tables). */
+static bool describe_kept(sqlite3 *connection, struct wire_hello_answer *answer, struct error *error)
+{
+    int64_t found = 0;
+    bool none = true;
+    if (!number(connection, "SELECT 1 FROM main.sqlite_schema WHERE name = '_sheaf_answers'", &found, &none, error))
+        return false;
+    found = 0;
+    if (!none && !number(connection, "SELECT max(at) FROM main._sheaf_answers", &found, &none, error))
+        return false;
+    answer->kept_at_ms = found;
+    return true;
+}
+
 bool store_describe_tables(sqlite3 *connection, const struct schema *schema, const char *database,
                            struct wire_hello_answer *answer, struct error *error)
 {
@@ -189,5 +203,5 @@ bool store_describe_tables(sqlite3 *connection, const struct schema *schema, con
             return false;
         answer->table_count++;
     }
-    return prepared_describe(connection, schema, answer, error);
+    return describe_kept(connection, answer, error) && prepared_describe(connection, schema, answer, error);
 }

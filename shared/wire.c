@@ -146,9 +146,10 @@ bool wire_get_hello(struct cursor *body, struct wire_hello *ret_hello, struct er
 
 bool wire_put_hello_answer(struct buffer *message, const struct wire_hello_answer *answer)
 {
-    bool ok = pack_array(message, 8) && pack_uint(message, answer->protocol) && pack_bool(message, answer->fresh) &&
+    bool ok = pack_array(message, 9) && pack_uint(message, answer->protocol) && pack_bool(message, answer->fresh) &&
               pack_string(message, answer->cluster) && pack_uint(message, answer->epoch) &&
-              pack_uint(message, answer->last_batch) && pack_array(message, answer->prepared_count);
+              pack_uint(message, answer->last_batch) && pack_int(message, answer->kept_at_ms) &&
+              pack_array(message, answer->prepared_count);
     for (uint32_t i = 0; ok && i < answer->prepared_count; i++) {
         const struct wire_prepared *prepared = &answer->prepared[i];
         ok = pack_array(message, 3) && pack_uint(message, prepared->txn) && pack_string(message, prepared->home) &&
@@ -223,12 +224,13 @@ static bool get_table_states(struct cursor *body, struct wire_hello_answer *answ
 bool wire_get_hello_answer(struct cursor *body, struct wire_hello_answer *ret_answer, struct error *error)
 {
     struct wire_hello_answer answer = {0};
-    if (!wire_body_array(body, 8, "a hello's answer has eight items", error))
+    if (!wire_body_array(body, 9, "a hello's answer has nine items", error))
         return false;
     if (!cursor_uint(body, &answer.protocol) || !cursor_bool(body, &answer.fresh) ||
         !cursor_string(body, answer.cluster, sizeof answer.cluster) || !cursor_uint(body, &answer.epoch) ||
-        !cursor_uint(body, &answer.last_batch) || !get_prepared(body, &answer) || !get_decided(body, &answer) ||
-        !get_table_states(body, &answer) || !cursor_at_end(body)) {
+        !cursor_uint(body, &answer.last_batch) || !cursor_int(body, &answer.kept_at_ms) ||
+        !get_prepared(body, &answer) || !get_decided(body, &answer) || !get_table_states(body, &answer) ||
+        !cursor_at_end(body)) {
         wire_hello_answer_release(&answer);
         return wire_malformed(error, "a hello's answer");
     }

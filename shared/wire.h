@@ -20,7 +20,7 @@
 #include "row.h"
 #include "schema.h"
 
-#define WIRE_PROTOCOL 3
+#define WIRE_PROTOCOL 4
 
 #define WIRE_REQUESTS(X)                                                     \
     /* number, name, enum name, needs a claimed shard (hello came before) */ \
@@ -84,8 +84,8 @@ struct wire_hello {
 bool wire_put_hello(struct buffer *message, const struct wire_hello *hello);
 bool wire_get_hello(struct cursor *body, struct wire_hello *ret_hello, struct error *error);
 
-/* answer: [protocol, fresh, cluster, epoch, last batch, [[txn, home, locks]…], [txn decided here…],
- *          [[table, has rows, max rowid, last rowid]…]]
+/* answer: [protocol, fresh, cluster, epoch, last batch, newest `at` of what is kept, [[txn, home, locks]…],
+ *          [txn decided here…], [[table, has rows, max rowid, last rowid]…]]
  * Prepared transactions are in order of preparation. Without claim on a fresh file the lists are empty. */
 struct wire_prepared {
     uint64_t txn;
@@ -105,6 +105,7 @@ struct wire_hello_answer {
     char cluster[64];
     uint64_t epoch; /* the highest this shard has committed */
     uint64_t last_batch;
+    int64_t kept_at_ms; /* the latest `at` of a KEEP here; 0: nothing is kept */
     uint32_t prepared_count;
     uint32_t decided_count;
     uint32_t table_count;
@@ -136,9 +137,9 @@ void wire_hello_answer_release(struct wire_hello_answer *answer);
  * it is [op]: the row that this earlier op of the entry has inserted. Or, inside an entry only, [KEEP, key, index,
  * digest, at, outcome] which writes no row of the user's: it keeps what a request with an idempotency key came to, so
  * that it is in the file if and only if the entry's other ops are. `key` and `outcome` are the engine's own bytes,
- * opaque to the shard; `at` is the coordinator's time. Something kept LIMIT_KEPT_MS before `at` or earlier is gone: a
- * few such leave with each KEEP. When the shard keeps limits.kept_keys already it is ERROR_BUSY (never of what was
- * prepared); ERROR_INTERNAL when something is kept under that key and index.
+ * opaque to the shard; `at` is the coordinator's time (keyed.h). Something kept LIMIT_KEPT_MS before `at` or earlier is
+ * gone: a few such leave with each KEEP. When the shard keeps limits.kept_keys already it is ERROR_BUSY (never of what
+ * was prepared); ERROR_INTERNAL when something is kept under that key and index.
  *
  * A write that is answered with an error had no effect and has not consumed its number: the same bytes may be sent
  * again. ERROR_CONFLICT is a batch out of order (its number is not the last one's successor, and no answer of it is

@@ -75,6 +75,8 @@ struct engine {
     struct lookup *lookups;
     struct question *questions;
     struct keyed *keyed;   /* keys that are locked or looked up */
+    uint64_t kept_from_ns; /* when kept_from_ms was the time by which what is kept grows old (keyed.h) */
+    int64_t kept_from_ms;
     uint64_t owners_begun; /* of locks: their ages */
 
     struct value *values; /* one row's */

@@ -522,7 +522,7 @@ struct engine *engine_start(const struct engine_options *options, struct error *
     engine->log = options->log;
     engine->log_context = options->log_context;
     engine->log_ops = options->log_level && !strcmp(options->log_level, "debug");
-    engine->now_ns = clock_monotonic_ns();
+    engine->now_ns = engine->kept_from_ns = clock_monotonic_ns();
     bool ok = getrandom(&engine->coordinator, sizeof engine->coordinator, 0) == sizeof engine->coordinator ||
               error_set(error, ERROR_INTERNAL, "no random bytes");
     engine->coordinator >>= 1; /* SQLite's integers are signed */

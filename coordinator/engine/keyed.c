@@ -2,7 +2,6 @@
 #include "keyed.h"
 
 #include "batcher.h"
-#include "clock.h"
 #include "outcome.h"
 #include "peer.h"
 #include "wire.h"
@@ -54,6 +53,23 @@ struct keyed {
 static struct keeping *keeping_of(struct batch_member *member)
 {
     return (struct keeping *)(void *)member;
+}
+
+/* ---- the time (I5) ---- */
+
+static int64_t kept_now_ms(const struct engine *engine)
+{
+    return engine->kept_from_ms + (int64_t)((engine->now_ns - engine->kept_from_ns) / NS_PER_MS);
+}
+
+void keyed_heard(struct engine *engine, int64_t kept_at_ms)
+{
+    if (kept_at_ms > INT64_MAX / 2) /* of no engine's */
+        kept_at_ms = 0;
+    if (kept_at_ms > kept_now_ms(engine)) {
+        engine->kept_from_ms = kept_at_ms;
+        engine->kept_from_ns = engine->now_ns;
+    }
 }
 
 /* ---- life ---- */
@@ -427,7 +443,7 @@ static void granted(struct lock_owner *owner)
     if (keyed->state != KEYED_LOCKING)
         return;
     keyed->state = KEYED_ASKING;
-    keyed->at_ms = clock_wall_ms();
+    keyed->at_ms = kept_now_ms(keyed->engine);
     wanted[keyed->home] = true;
     for (uint32_t i = 0; i < submission->count; i++)
         wanted[keyed_database(keyed, submission, i)] = true;

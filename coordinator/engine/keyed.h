@@ -16,6 +16,10 @@
  *  I4  Where ops on their own may lie on several databases, the home notes the key and its digest before any is begun:
  *      so another body is known whatever databases it touches. Likewise where there is nothing to do.
  *
+ *  I5  What is kept grows old by the time in which it could be asked for, and by no clock of the day, which may be set:
+ *      the time goes on while an engine runs, from the latest time that any shard keeps something of. (Files that were
+ *      kept by the clock of the day go on from there.)
+ *
  * Engine thread only. */
 #ifndef SHEAF_KEYED_H
 #define SHEAF_KEYED_H
@@ -30,6 +34,9 @@ struct keyed;
 
 /* Looks the key up; then gives the submission to engine_queue. Sets submission->engine to what stands for it here. */
 void keyed_begin(struct engine *engine, struct submission *submission);
+
+/* A shard says of when the latest is that it keeps; 0: of never. Before anything is asked of it. */
+void keyed_heard(struct engine *engine, int64_t kept_at_ms);
 
 /* Before op `at` (all, of an atomic one) is begun: answers what has an outcome already. False: it is to be begun. */
 bool keyed_answers(struct engine *engine, struct submission *submission, uint32_t at);

@@ -2,6 +2,7 @@
 #include "recovery.h"
 
 #include "batcher.h"
+#include "keyed.h"
 #include "peer.h"
 #include "wire.h"
 
@@ -153,6 +154,7 @@ static void take_state(struct engine *engine, const struct peer *peer)
         if (state->has_last)
             assign_stored(engine->assign, state->table, INT64_MAX);
     }
+    keyed_heard(engine, peer->said.kept_at_ms);
     batcher_start(&engine->batchers[peer->database], peer->said.last_batch);
 }
 

@@ -43,6 +43,7 @@ struct shard {
     uint64_t last_batch;
     struct note notes[KEPT];
     struct kept *kept; /* by index, ascending */
+    int64_t asked_at_ms;
 };
 
 struct links {
@@ -145,6 +146,13 @@ void fake_keys(database_id database, const int64_t *rowids, uint32_t count)
     LOCKED((fake.shards[database].keys = rowids, fake.shards[database].key_count = count));
 }
 
+int64_t fake_asked_at_ms(database_id database)
+{
+    int64_t at_ms;
+    LOCKED(at_ms = fake.shards[database].asked_at_ms);
+    return at_ms;
+}
+
 struct fake_request *fake_next(database_id database)
 {
     struct shard *shard = &fake.shards[database];
@@ -208,6 +216,7 @@ static void answer_hello(struct shard *shard, struct fake_request *request, stru
                                        .fresh = says->fresh && !claim,
                                        .epoch = says->epoch,
                                        .last_batch = shard->last_batch,
+                                       .kept_at_ms = says->kept_at_ms,
                                        .prepared_count = says->prepared_count,
                                        .decided_count = says->decided_count,
                                        .table_count = says->table_count,
@@ -375,7 +384,7 @@ static void answer_probe(const struct shard *shard, const struct fake_request *r
     wire_results_release(&results);
 }
 
-static void answer_kept(const struct shard *shard, const struct fake_request *request, struct buffer *message)
+static void answer_kept(struct shard *shard, const struct fake_request *request, struct buffer *message)
 {
     struct cursor body = cursor_over(request->body.bytes, request->body.len);
     struct wire_kept_ask ask;
@@ -384,6 +393,7 @@ static void answer_kept(const struct shard *shard, const struct fake_request *re
     bool more = false;
     if (!wire_get_kept(&body, &ask, NULL))
         panic("a question cannot be read");
+    shard->asked_at_ms = ask.at_ms;
     for (const struct kept *kept = shard->kept; kept && !more; kept = kept->next) {
         if (kept->txn || kept->index < ask.from || kept->key.len != ask.key_len ||
             memcmp(kept->key.bytes, ask.key, ask.key_len) != 0)

@@ -41,6 +41,7 @@ struct fake_says {
     bool fresh;
     uint64_t epoch;
     uint64_t last_batch;
+    int64_t kept_at_ms;
     struct wire_prepared prepared[4];
     uint32_t prepared_count;
     uint64_t decided[4];
@@ -66,6 +67,8 @@ void fake_same(database_id database, const char *op);
 void fake_absent(database_id database, const char *key);
 /* The next write that comes in order is refused as a whole so. */
 void fake_refuses_next(database_id database, enum error_code code);
+/* The time of the last question for what is kept. */
+int64_t fake_asked_at_ms(database_id database);
 /* The rowids of its first table, as keys tells them: two chunks. */
 void fake_keys(database_id database, const int64_t *rowids, uint32_t count);
 

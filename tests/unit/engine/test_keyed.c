@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Submissions with an idempotency key: kept with their effect, told again, never done twice. */
+#include "clock.h"
 #include "engine_world.h"
 
 #include <stdio.h>
@@ -61,6 +62,22 @@ static void an_insert_is_kept_with_its_row_and_told_again(void **state)
     assert_int_equal(again->submission->ops[0].rowid, 1);
     expect(THINGS, "kept K");
     assert_quiet(world, THINGS); /* nothing was written */
+}
+
+static void time_goes_on_from_the_latest_that_is_kept(void **state)
+{
+    struct world *world = *state;
+    const int64_t latest_ms = 5000000;
+    fake_says(THINGS)->kept_at_ms = latest_ms - 1000;
+    fake_says(STAFF)->kept_at_ms = latest_ms;
+    uint64_t before_ns = clock_monotonic_ns();
+    world_start(world);
+    assert_outcome(world_submit_keyed(world, "K", "things(1,'a')"), "done");
+    int64_t first_ms = fake_asked_at_ms(THINGS);
+    assert_outcome(world_submit_keyed(world, "L", "things(2,'a')"), "done");
+    int64_t took_ms = (int64_t)((clock_monotonic_ns() - before_ns) / 1000000) + 1;
+    assert_in_range(first_ms, latest_ms, latest_ms + took_ms);
+    assert_in_range(fake_asked_at_ms(THINGS), first_ms, latest_ms + took_ms);
 }
 
 static void another_body_is_refused(void **state)
@@ -748,6 +765,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         engine_test(an_insert_is_kept_with_its_row_and_told_again),
+        engine_test(time_goes_on_from_the_latest_that_is_kept),
         engine_test(another_body_is_refused),
         engine_test(a_key_of_another_path_is_another),
         engine_test(a_refusal_is_kept_before_it_is_told),

@@ -464,8 +464,11 @@ const char *shard_describe(struct shard *shard)
     if (!store_describe(shard->store, &answer, &shard->error))
         fail_msg("%s", shard->error.text);
     shard->text[0] = '\0';
-    say(shard, "fresh=%d epoch=%llu last=%llu prepared=[", answer.fresh, (unsigned long long)answer.epoch,
+    say(shard, "fresh=%d epoch=%llu last=%llu ", answer.fresh, (unsigned long long)answer.epoch,
         (unsigned long long)answer.last_batch);
+    if (answer.kept_at_ms)
+        say(shard, "kept=%lld ", (long long)answer.kept_at_ms);
+    say(shard, "prepared=[");
     for (uint32_t i = 0; i < answer.prepared_count; i++)
         say(shard, "%s%llu:%s:%.*s", i ? " " : "", (unsigned long long)answer.prepared[i].txn, answer.prepared[i].home,
             (int)answer.prepared[i].locks_len, (const char *)answer.prepared[i].locks);

@@ -159,6 +159,16 @@ static void a_promise_is_described_with_what_it_keeps(void **state)
     assert_int_equal(batch_counts(s->batch)->accepted, 1);
 }
 
+static void the_latest_time_is_described(void **state)
+{
+    struct shard *s = *state;
+    row_and_keep(s, 1, "one", 0, NOW + 5, "later");
+    row_and_keep(s, 2, "two", 0, NOW, "earlier");
+    says(shard_write(s, 1), "applied");
+    assert_non_null(strstr(shard_describe(s), "last=1 kept=1700000000005 prepared"));
+    says(shard_sql(s, "SELECT count(*) FROM _sheaf_answers"), "2");
+}
+
 static void what_is_kept_is_not_kept_twice(void **state)
 {
     struct shard *s = *state;
@@ -252,6 +262,7 @@ int main(void)
         shard_test(a_transaction_that_was_given_up_counts_nothing),
         shard_test(what_was_promised_is_kept_also_beyond_the_limit),
         shard_test(a_promise_is_described_with_what_it_keeps),
+        shard_test(the_latest_time_is_described),
         shard_test(what_is_kept_is_not_kept_twice),
         shard_test(after_a_day_it_is_gone),
         shard_test(a_few_that_are_gone_leave_with_each_that_comes),

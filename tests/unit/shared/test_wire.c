@@ -106,6 +106,7 @@ static bool put_hello_answer(struct buffer *out)
                                              .cluster = "cluster",
                                              .epoch = 7,
                                              .last_batch = 70000,
+                                             .kept_at_ms = INT64_MAX,
                                              .prepared_count = 2,
                                              .decided_count = 2,
                                              .table_count = 2,
