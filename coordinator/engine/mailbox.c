@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mailbox.h"
 
+#include "clock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct mailbox {
     pthread_mutex_t lock;
@@ -15,16 +16,9 @@ struct mailbox {
 struct mailbox *mailbox_new(void)
 {
     struct mailbox *mailbox = calloc(1, sizeof *mailbox);
-    pthread_condattr_t monotonic;
     if (!mailbox)
         return NULL;
-    if (pthread_condattr_init(&monotonic)) {
-        free(mailbox);
-        return NULL;
-    }
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    bool fine = pthread_cond_init(&mailbox->posted, &monotonic) == 0;
-    pthread_condattr_destroy(&monotonic);
+    bool fine = clock_cond_init(&mailbox->posted) == 0;
     if (fine && pthread_mutex_init(&mailbox->lock, NULL) == 0)
         return mailbox;
     if (fine)
@@ -86,11 +80,7 @@ void mailbox_post(struct mailbox *mailbox, const struct mail *mail)
 
 static void wait_for_post(struct mailbox *mailbox, int wait_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    struct timespec until = clock_until_ms(wait_ms < 0 ? 0 : (uint64_t)wait_ms);
     int result = 0;
     while (!mailbox->first_mail && !mailbox->first_submission && result == 0)
         result = wait_ms < 0 ? pthread_cond_wait(&mailbox->posted, &mailbox->lock)

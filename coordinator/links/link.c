@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #define URL_BYTES 192
-#define DIAL_INSTANT_MS 100L
-#define LAST_WORDS_MS 1000L
-#define CLOSE_MS 2000L /* it takes less than one */
+#define DIAL_INSTANT_MS 100
+#define LAST_WORDS_MS 1000
+#define CLOSE_MS 2000 /* it takes less than one */
 
 /* Messages on their way out, oldest first: a ring that grows. Bounded by what the engine lets be in flight. */
 struct outbox {
@@ -36,14 +36,17 @@ struct link {
     char url[URL_BYTES];
     pthread_t dialler;
     bool dialler_runs; /* to be joined; supervisor's thread only */
+    pthread_t closer;
 
     pthread_mutex_t lock; /* over all below; never held while nng or the listener is called */
     enum link_state state;
-    struct error why; /* BROKEN */
-    bool piped;       /* the one connection was made, */
-    bool unpiped;     /* and has ended */
-    pthread_cond_t unpiping;
-    bool sending; /* `send` is busy: whoever set this owns it */
+    struct error why;      /* BROKEN */
+    bool piped;            /* the one connection was made, */
+    bool unpiped;          /* and has ended */
+    bool dialled;          /* the dialler is at its end */
+    bool closed;           /* and so is the closer */
+    pthread_cond_t ending; /* of one of these three */
+    bool sending;          /* `send` is busy: whoever set this owns it */
     struct outbox outbox;
 
     uint64_t unanswered; /* requests, without pings */
@@ -119,7 +122,7 @@ static void pipe_changed(nng_pipe pipe, nng_pipe_ev event, void *context)
         break_with(link, "the connection broke", NULL);
         pthread_mutex_lock(&link->lock);
         link->unpiped = true;
-        pthread_cond_signal(&link->unpiping);
+        pthread_cond_signal(&link->ending);
         pthread_mutex_unlock(&link->lock);
         return;
     }
@@ -243,7 +246,7 @@ struct link *link_new(const struct link_setup *setup, struct error *error)
     link->setup = *setup;
     link->moved_ns = link->alive_ns = clock_monotonic_ns();
     pthread_mutex_init(&link->lock, NULL);
-    pthread_cond_init(&link->unpiping, NULL);
+    clock_cond_init(&link->ending);
     if (!fill_in(link)) {
         link_free(link);
         error_set(error, ERROR_INTERNAL, "no socket could be made: out of memory or descriptors");
@@ -252,9 +255,8 @@ struct link *link_new(const struct link_setup *setup, struct error *error)
     return link;
 }
 
-static void *dial(void *context)
+static void dial_peer(struct link *link)
 {
-    struct link *link = context;
     nng_dialer dialer;
     /* Not nng_dial: when the socket is closed meanwhile, it and the closing both end the dialer, and it leaks. */
     int result = nng_dialer_create(&dialer, link->socket, link->url);
@@ -264,13 +266,29 @@ static void *dial(void *context)
         char what[URL_BYTES + 32];
         snprintf(what, sizeof what, "%s cannot be reached", link->url);
         break_with(link, what, nng_strerror(result));
-        return NULL;
+        return;
     }
     pthread_mutex_lock(&link->lock);
     if (link->state == LINK_DIALLING)
         link->state = LINK_OPEN;
     wake(link);
     pthread_mutex_unlock(&link->lock);
+}
+
+/* A thread does nothing but end after this. */
+static void at_its_end(struct link *link, bool *which)
+{
+    pthread_mutex_lock(&link->lock);
+    *which = true;
+    pthread_cond_signal(&link->ending);
+    pthread_mutex_unlock(&link->lock);
+}
+
+static void *dial(void *context)
+{
+    struct link *link = context;
+    dial_peer(link);
+    at_its_end(link, &link->dialled);
     return NULL;
 }
 
@@ -300,14 +318,13 @@ void link_receive(struct link *link)
     nng_recv_aio(link->socket, link->receive);
 }
 
-static struct timespec in_ms(long ms)
+/* Waits for one of its ends; whether it has come. The lock is held. */
+static bool wait_for(struct link *link, const bool *which, uint64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += ms * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    return until;
+    struct timespec until = clock_until_ms(ms);
+    while (!*which && pthread_cond_timedwait(&link->ending, &link->lock, &until) == 0)
+        ;
+    return *which;
 }
 
 /* nng 1.5.2 never ends a connection that is closed between the head of a message, which has been read, and the rest of
@@ -318,11 +335,9 @@ static struct timespec in_ms(long ms)
  * every later one. All else goes on. */
 void link_last_words(struct link *link)
 {
-    struct timespec until = in_ms(LAST_WORDS_MS);
     pthread_mutex_lock(&link->lock);
-    while (link->piped && !link->unpiped && !atomic_load(&given_up) &&
-           pthread_cond_timedwait(&link->unpiping, &link->lock, &until) == 0)
-        ;
+    if (link->piped && !atomic_load(&given_up))
+        wait_for(link, &link->unpiped, LAST_WORDS_MS);
     pthread_mutex_unlock(&link->lock);
 }
 
@@ -331,34 +346,41 @@ void link_last_words(struct link *link)
  * peer, and that it can be called back from. */
 static bool dialler_ended(struct link *link)
 {
-    struct timespec until = in_ms(DIAL_INSTANT_MS);
-    return pthread_timedjoin_np(link->dialler, NULL, &until) == 0;
+    pthread_mutex_lock(&link->lock);
+    bool ended = wait_for(link, &link->dialled, DIAL_INSTANT_MS);
+    pthread_mutex_unlock(&link->lock);
+    if (ended)
+        pthread_join(link->dialler, NULL);
+    return ended;
 }
 
 static void *close_socket(void *context)
 {
     struct link *link = context;
     nng_close(link->socket);
+    at_its_end(link, &link->closed);
     return NULL;
 }
 
 /* False: it is closing for ever. No operation is under way any more, but an event of the connection may still come. */
 static bool is_closed(struct link *link)
 {
-    struct timespec until = in_ms(atomic_load(&given_up) ? 0 : CLOSE_MS);
-    pthread_t closer;
     if (link->receive)
         nng_aio_stop(link->receive);
     if (link->send)
         nng_aio_stop(link->send);
-    if (pthread_create(&closer, NULL, close_socket, link) != 0) {
+    if (pthread_create(&link->closer, NULL, close_socket, link) != 0) {
         nng_close(link->socket);
         return true;
     }
-    if (pthread_timedjoin_np(closer, NULL, &until) == 0)
-        return true;
-    pthread_detach(closer);
-    return false;
+    pthread_mutex_lock(&link->lock);
+    bool closed = wait_for(link, &link->closed, atomic_load(&given_up) ? 0 : CLOSE_MS);
+    pthread_mutex_unlock(&link->lock);
+    if (closed)
+        pthread_join(link->closer, NULL);
+    else
+        pthread_detach(link->closer);
+    return closed;
 }
 
 void link_free(struct link *link)
@@ -385,7 +407,7 @@ void link_free(struct link *link)
     for (nng_msg *message; (message = outbox_take(&link->outbox));)
         nng_msg_free(message);
     free(link->outbox.messages);
-    pthread_cond_destroy(&link->unpiping);
+    pthread_cond_destroy(&link->ending);
     pthread_mutex_destroy(&link->lock);
     free(link);
 }

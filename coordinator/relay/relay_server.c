@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relay_server.h"
 
+#include "clock.h"
 #include "relay_wire.h"
 
 #include <errno.h>
@@ -11,11 +12,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FULL_MS 100
-#define LEAVE_S 1 /* for the last answers to be taken */
+#define LEAVE_MS 1000 /* for the last answers to be taken */
 
 /* Something that was asked for and is on its way back. */
 struct item {
@@ -311,6 +311,7 @@ static void *write_answers(void *context)
     (void)shutdown(connection->fd, SHUT_RDWR);
     pthread_mutex_lock(&connection->mutex);
     connection->over = true;
+    pthread_cond_broadcast(&connection->changed);
     pthread_mutex_unlock(&connection->mutex);
     wake(connection->server);
     return NULL;
@@ -336,7 +337,7 @@ static void connection_start(struct relay_server *server, int fd)
     }
     *connection = (struct connection){.server = server, .fd = fd};
     pthread_mutex_init(&connection->mutex, NULL);
-    pthread_cond_init(&connection->changed, NULL);
+    clock_cond_init(&connection->changed);
     if (pthread_create(&connection->reader, NULL, read_frames, connection) != 0) {
         connection_free(connection);
         return;
@@ -450,20 +451,28 @@ void relay_server_close_door(struct relay_server *server)
     }
 }
 
+/* Whether its writer is at its end by then. */
+static bool ends_until(struct connection *connection, const struct timespec *until)
+{
+    pthread_mutex_lock(&connection->mutex);
+    while (!connection->over && pthread_cond_timedwait(&connection->changed, &connection->mutex, until) == 0)
+        ;
+    bool over = connection->over;
+    pthread_mutex_unlock(&connection->mutex);
+    return over;
+}
+
 void relay_server_stop(struct relay_server *server)
 {
-    struct timespec until;
+    struct timespec until = clock_until_ms(LEAVE_MS);
 
     if (!server)
         return;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LEAVE_S;
     for (struct connection *connection = server->connections, *next; connection; connection = next) {
         next = connection->next;
-        if (pthread_timedjoin_np(connection->writer, NULL, &until) != 0) {
+        if (!ends_until(connection, &until))
             (void)shutdown(connection->fd, SHUT_RDWR);
-            pthread_join(connection->writer, NULL);
-        }
+        pthread_join(connection->writer, NULL);
         connection_free(connection);
     }
     close(server->wake_fd);

@@ -10,13 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define REDRAW_NS 100000000ull
-#define LINE_NS 5000000000ull
+#define REDRAW_MS 100u
+#define LINE_MS 5000u
 #define RATE_NS 2000000000ull    /* the rate is that of the last two seconds */
-#define SAMPLES 32               /* of them are kept, one each REDRAW_NS */
+#define SAMPLES 32               /* of them are kept, one each REDRAW_MS */
 #define ESTIMATE_NS 500000000ull /* no time left is told before */
 
 struct sample {
@@ -131,12 +130,11 @@ static void draw(struct progress *progress)
 static void *run(void *context)
 {
     struct progress *progress = context;
-    uint64_t pause_ns = progress->terminal ? REDRAW_NS : LINE_NS;
+    uint64_t pause_ms = progress->terminal ? REDRAW_MS : LINE_MS;
 
     pthread_mutex_lock(&progress->mutex);
     while (!progress->over) {
-        uint64_t until_ns = clock_monotonic_ns() + pause_ns;
-        struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000), .tv_nsec = (long)(until_ns % 1000000000)};
+        struct timespec until = clock_until_ms(pause_ms);
         int result = 0;
 
         while (!progress->over && result == 0)
@@ -154,7 +152,6 @@ static void *run(void *context)
 struct progress *progress_start(int fd, progress_look *look, void *context, struct error *error)
 {
     struct progress *progress = calloc(1, sizeof *progress);
-    pthread_condattr_t attributes;
     int result;
 
     if (!progress) {
@@ -167,10 +164,7 @@ struct progress *progress_start(int fd, progress_look *look, void *context, stru
     progress->context = context;
     progress->started_ns = clock_monotonic_ns();
     pthread_mutex_init(&progress->mutex, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&progress->over_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_cond_init(&progress->over_changed);
     result = pthread_create(&progress->thread, NULL, run, progress);
     if (result != 0) {
         error_set(error, ERROR_INTERNAL, "cannot start a thread for the progress: %s", strerror(result));
