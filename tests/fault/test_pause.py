@@ -34,6 +34,7 @@ CLIENTS = 6
 DONE_SHARE = 0.25
 SHORTEST_S, LONGEST_S = 0.1, 10
 HEARTBEAT_S, MUTE_S = 0.1, 2
+ANSWERS_END_S = 0.7  # users who wait for a shard for so long are told that nobody knows, and ask again
 ANSWER_S = 0.1
 CONTROL_S = 0.3
 LONG_S = 2
@@ -51,7 +52,7 @@ class Work(workload.Workload):
         self.ddl += "".join(f"CREATE TABLE apart_{d} (id INTEGER PRIMARY KEY, v INTEGER);\n" for d in workload.DATABASES)
         for database, tables in workload.DATABASES.items():
             self.config = self.config.replace(f"tables = {', '.join(tables)}\n", f"tables = {', '.join(tables)}, apart_{database}\n")
-        self.config += f"heartbeat_ms = {HEARTBEAT_S * 1000:.0f}\nmute_ms = {MUTE_S * 1000:.0f}\n"
+        self.config += f"heartbeat_ms = {HEARTBEAT_S * 1000:.0f}\nmute_ms = {MUTE_S * 1000:.0f}\nanswer_ms = {ANSWERS_END_S * 1000:.0f}\n"
 
 
 class Asker:
@@ -208,7 +209,7 @@ class Pause(users.Case):
         print(f"\nseed {OPTIONS.seed}: {self.total()} pauses, {dict(self.pauses)}, {dict(self.outcomes)}", file=sys.stderr)
         p99 = {what: self.tell_times(what, sorted(times)) for what, times in self.times.items()}
         self.assertLessEqual(p99["stopped"], max(ANSWER_S, 2 * p99["control"]), "others waited for a shard that stood still")
-        self.assertGreater(self.outcomes["done"], DONE_SHARE * self.outcomes.total())
+        self.assertGreaterEqual(self.outcomes["done"], DONE_SHARE * self.outcomes.total())
 
     def tell_times(self, what, times):
         """The time in which 99 of 100 were answered."""
