@@ -102,9 +102,10 @@ class Busy(server.Case):
             file.commit()
         s = self.serve(config=config)
         before, begun = s.shards(), time.monotonic()
-        self.done(s.delete(server.path("parents", "goes")))
+        answer = s.delete(server.path("parents", "goes"))
         took_s = time.monotonic() - begun
-        self.assertEqual(s.shards(), before, f"a shard was killed that was at work\n{s.said}")
+        self.assertEqual(s.shards(), before, f"a shard was killed that was at work: {answer}\n{s.said}")
+        self.done(answer)
         with sheaf.opened(self.data, "children") as file:
             self.assertTrue(file.execute("SELECT 1 FROM sqlite_schema WHERE name LIKE '\\_sheaf\\_ix%' ESCAPE '\\'").fetchone())
         print(f"\nan index over {CHILDREN} rows took {took_s:.1f} s, mute after {BUSY_MUTE_S} s", file=sys.stderr)
