@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LARGE_BYTES 1048576
+
 struct verb {
     const char *name;
     const char *does;
@@ -136,9 +138,10 @@ int main(int argc, char **argv)
 
     if (!standard_descriptors_are_open())
         return STATUS_INTERNAL;
-    mallopt(M_ARENA_MAX, 1);  /* rows are made by one thread and freed by another: more arenas only hoard memory */
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write, like a full disk */
-    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error of write, told where it matters */
+    mallopt(M_ARENA_MAX, 1); /* rows are made by one thread and freed by another: more arenas only hoard memory */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES); /* fixed: bodies and pages go back to the system when they are freed */
+    signal(SIGXFSZ, SIG_IGN);               /* a file that may not grow is an error of write, like a full disk */
+    signal(SIGPIPE, SIG_IGN);               /* a reader that went away is an error of write, told where it matters */
     failpoint_open("coordinator");
     if (!word) {
         fputs("coordinator: which verb?\nTry 'coordinator --help'.\n", stderr);

@@ -31,6 +31,7 @@
     X(PAGE_ROWS_MAX, 1000u, "rows", "of one page of a table")                                               \
     X(PAGE_ROWS_STANDARD, 100u, "rows", "of a page when its `limit` is not given")                          \
     X(HEAD_BYTES_MAX, 65536u, "bytes", "an HTTP request's line and headers")                                \
+    X(ANSWER_BYTES_SMALL, 65536u, "bytes", "an answer that needs no room of answers_bytes")                 \
     X(IDEMPOTENCY_KEY_BYTES_MAX, 255u, "bytes", "one Idempotency-Key")                                      \
     X(KEPT_MS, 86400000u, "ms", "so long a key is known and its answers kept: 24 hours")
 
@@ -54,6 +55,7 @@
     X(stop_ms, 10000, 100, 600000, "ms", "a stop's wait for what is under way, and then for the shards to end")       \
     X(body_bytes, 16777216, 1024, 1073741824, "bytes", "body of an HTTP request; beyond it too_large")                \
     X(bodies_bytes, 134217728, 1024, 17179869184, "bytes", "bodies of all requests at once; beyond it busy")          \
+    X(answers_bytes, 134217728, 1024, 17179869184, "bytes", "large answers made and not yet taken; beyond it busy")   \
     X(waiting_ops, 200000, 1, 10000000, "operations", "of all that wait; beyond it busy; one request alone may go")   \
     X(connections, 1000, 1, 100000, "connections", "open at once; a new one then ends the one idle longest")          \
     X(header_ms, 10000, 10, 3600000, "ms", "from a connection's beginning to the end of its first request's headers") \

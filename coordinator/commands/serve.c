@@ -121,6 +121,7 @@ static bool fill_http(struct serve *serve, struct error *error)
     http->engine = serve->session.engine;
     http->schema = serve->session.schema;
     http->limits = &serve->session.config.limits;
+    http->room.most = (uint64_t)http->limits->answers_bytes;
     http->token = serve->token;
     http->name = serve->session.config.http_host;
     if (!schema_json(http->schema, &http->schema_json) || !openapi_json(http->schema, &http->openapi_json))

@@ -31,10 +31,10 @@ static bool put_json(const struct metrics *metrics, const struct http_counts *co
     bool fine = buffer_format(
         out,
         "{\"http\":{\"connections\":%" PRIu64 ",\"open\":%u,\"ended_for_room\":%" PRIu64
-        ",\"working\":%u,\"waiting_ops\":%" PRIu64 ",\"bodies_bytes\":%" PRIu64 ",\"answers\":{\"2xx\":%" PRIu64
-        ",\"3xx\":%" PRIu64 ",\"4xx\":%" PRIu64 ",\"5xx\":%" PRIu64 "}},",
+        ",\"working\":%u,\"waiting_ops\":%" PRIu64 ",\"bodies_bytes\":%" PRIu64 ",\"answers_bytes\":%" PRIu64
+        ",\"answers\":{\"2xx\":%" PRIu64 ",\"3xx\":%" PRIu64 ",\"4xx\":%" PRIu64 ",\"5xx\":%" PRIu64 "}},",
         counts->connections, counts->open, counts->evicted, counts->working, counts->waiting_ops, counts->bodies_bytes,
-        counts->answers[2], counts->answers[3], counts->answers[4], counts->answers[5]);
+        counts->answers_bytes, counts->answers[2], counts->answers[3], counts->answers[4], counts->answers[5]);
     size_t at = out->len;
 
     if (!fine || !metrics_json(metrics, out))
@@ -68,7 +68,8 @@ static bool put_prometheus(const struct metrics *metrics, const struct http_coun
            put_gauge(out, "sheaf_http_connections", "Connections that are open.", counts->open) &&
            put_gauge(out, "sheaf_http_waiting_operations", "Operations that wait for their outcome.",
                      counts->waiting_ops) &&
-           put_gauge(out, "sheaf_http_body_bytes", "Bodies of requests that are in memory.", counts->bodies_bytes);
+           put_gauge(out, "sheaf_http_body_bytes", "Bodies of requests that are in memory.", counts->bodies_bytes) &&
+           put_gauge(out, "sheaf_http_answer_bytes", "Large answers that are in memory.", counts->answers_bytes);
 }
 
 static void answer_all(struct gather *gather, struct request *list, const struct metrics *metrics,
@@ -145,6 +146,7 @@ void gather_put(struct gather *gather, struct request *request, enum gather_form
         gather->first = request;
     gather->last = request;
     gather->counts = gather->http->counts;
+    gather->counts.answers_bytes = atomic_load(&gather->http->room.used);
     pthread_cond_signal(&gather->changed);
     pthread_mutex_unlock(&gather->mutex);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http.h - what every request needs and none changes: the engine, the schema, the limits, who may ask.
  *
- * Filled before the server's thread starts and only read afterwards, but `counts`, which is that thread's own. */
+ * Filled before the server's thread starts and only read afterwards, but `counts`, which is that thread's own, and
+ * `room`, which is everybody's. */
 #ifndef SHEAF_HTTP_H
 #define SHEAF_HTTP_H
 
 #include "buffer.h"
 #include "engine.h"
 #include "limits.h"
+#include "room.h"
 #include "schema.h"
 
 struct done;
@@ -18,9 +20,10 @@ struct http_counts {
     uint64_t connections;
     uint64_t evicted; /* connections ended to make room */
     uint32_t open;
-    uint32_t working;      /* requests that the engine has */
-    uint64_t waiting_ops;  /* of those */
-    uint64_t bodies_bytes; /* of all requests */
+    uint32_t working;       /* requests that the engine has */
+    uint64_t waiting_ops;   /* of those */
+    uint64_t bodies_bytes;  /* of all requests */
+    uint64_t answers_bytes; /* as the room said when these were copied */
 };
 
 struct http {
@@ -34,6 +37,7 @@ struct http {
     struct buffer schema_json;
     struct buffer openapi_json;
     struct http_counts counts;
+    struct room room;
 };
 
 #endif

@@ -187,9 +187,10 @@ static const struct {
                      "'http':" REF("StatsHttp") ",'wall_ns':" COUNT ",'coordinator':" REF(
                          "StatsProcess") ",'refused_in_input':" COUNT
                                          ",'databases':" LIST(REF("StatsDatabase")) ",'all':" REF("StatsDatabase"))},
-    {"StatsHttp", OBJECT("'connections','open','ended_for_room','working','waiting_ops','bodies_bytes','answers'",
-                         "'connections':" COUNT ",'open':" COUNT ",'ended_for_room':" COUNT ",'working':" COUNT
-                         ",'waiting_ops':" COUNT ",'bodies_bytes':" COUNT ",'answers':" REF("Counts"))},
+    {"StatsHttp",
+     OBJECT("'connections','open','ended_for_room','working','waiting_ops','bodies_bytes','answers_bytes','answers'",
+            "'connections':" COUNT ",'open':" COUNT ",'ended_for_room':" COUNT ",'working':" COUNT
+            ",'waiting_ops':" COUNT ",'bodies_bytes':" COUNT ",'answers_bytes':" COUNT ",'answers':" REF("Counts"))},
     {"StatsProcess",
      OBJECT("'busy_ns','cpu_ns','memory_bytes'", "'busy_ns':" COUNT ",'cpu_ns':" COUNT ",'memory_bytes':" COUNT)},
     {"StatsDatabase", OBJECT("'rows','batches','rows_per_batch','steps'",

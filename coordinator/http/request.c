@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define OPS_OF_SMALL_ANSWER 64u /* an error has a KiB at most */
+
 /* What follows the scheme of an absolute target; NULL: it has none. */
 static char *behind_scheme(char *target)
 {
@@ -57,15 +59,24 @@ struct request *request_new(struct http *http, const char *target)
     return request;
 }
 
+/* What the answer was made of. */
+static void let_go(struct request *request)
+{
+    work_free(request->work);
+    request->work = NULL;
+    buffer_release(&request->ask.answer);
+    room_give(&request->http->room, request->taken);
+    request->taken = 0;
+}
+
 void request_free(struct request *request)
 {
     if (!request)
         return;
-    work_free(request->work);
+    let_go(request);
     free(request->refusal);
     buffer_release(&request->known_as);
     buffer_release(&request->ask.ask);
-    buffer_release(&request->ask.answer);
     buffer_release(&request->body);
     buffer_release(&request->answer);
     free(request->target);
@@ -103,11 +114,21 @@ void request_leave(struct request *request, void (*render)(struct request *reque
     request->http->counts.working++;
 }
 
-/* Engine thread. */
+static bool reads(const struct submission *submission)
+{
+    return submission->count == 1 && submission->ops[0].kind == OP_READ;
+}
+
+/* Engine thread. Rows wait in memory for the server's thread, too. */
 static void submission_finished(struct submission *submission)
 {
     struct request *request = submission->context;
+    struct error error;
 
+    if (reads(submission) && !room_take(&request->http->room, submission->rows.capacity, &request->taken, &error)) {
+        buffer_release(&submission->rows);
+        op_refuse(&submission->ops[0], &error);
+    }
     done_put(request->http->done, request);
 }
 
@@ -155,6 +176,10 @@ void request_submit(struct request *request, void (*render)(struct request *requ
         request_refuse(request, &error);
         return;
     }
+    if (submission->count > OPS_OF_SMALL_ANSWER && !room_is_left(&http->room, &error)) {
+        request_refuse(request, &error);
+        return;
+    }
     if (has_key(request) && !set_key(request, &error)) {
         request_refuse(request, &error);
         return;
@@ -171,11 +196,21 @@ static void query_finished(struct query *query)
 {
     struct request *request = query->context;
 
+    if (query->ok && !room_take(&request->http->room, query->answer.capacity, &request->taken, &query->error)) {
+        buffer_release(&query->answer);
+        query->ok = false;
+    }
     done_put(request->http->done, request);
 }
 
 void request_ask(struct request *request, void (*render)(struct request *request))
 {
+    struct error error;
+
+    if (request->limit > LIMIT_PAGE_ROWS_STANDARD && !room_is_left(&request->http->room, &error)) {
+        request_refuse(request, &error);
+        return;
+    }
     request->ask.finished = query_finished;
     request->ask.context = request;
     request_leave(request, render);
@@ -228,4 +263,20 @@ void request_finish(struct request *request)
         request_refuse(request, refusal);
     else
         request->render(request);
+    let_go(request);
+    request->http->counts.bodies_bytes -= request->body.len;
+    buffer_release(&request->body);
+}
+
+void request_weigh(struct request *request)
+{
+    struct room *room = &request->http->room;
+    struct error error;
+
+    if (request->method != METHOD_GET)
+        request->taken = room_take_always(room, request->answer.capacity);
+    else if (!room_take(room, request->answer.capacity, &request->taken, &error)) {
+        buffer_release(&request->answer);
+        request_refuse(request, &error);
+    }
 }

@@ -58,6 +58,7 @@ struct request {
     const char *allow; /* the methods that would do; NULL: no such header */
     char etag[40];     /* "": no such header */
     bool failed;       /* memory ran out on the way */
+    uint64_t taken;    /* of http->room: by the answer, and before by what it is made of */
 
     void *server; /* the server's own, as what follows; NULL: its headers are not all there */
     void *connection;
@@ -89,7 +90,11 @@ void request_ask(struct request *request, void (*render)(struct request *request
 /* For a gatherer: the request is its own until it gives it to done_put. */
 void request_leave(struct request *request, void (*render)(struct request *request));
 
-/* Its work is over: renders. */
+/* Its work is over: renders, and lets go of what that needed. */
 void request_finish(struct request *request);
+
+/* Takes the room that the answer needs until the request is freed; of a read for which there is none, the answer is
+ * that. */
+void request_weigh(struct request *request);
 
 #endif

@@ -43,8 +43,9 @@ struct server {
     struct visitors visitors;
     uint64_t now_ns;
     uint64_t ticked_ns;
-    bool closing; /* the door is closed */
-    bool full;    /* of descriptors: nothing is taken until the next tick */
+    struct request *large, **large_end; /* done, and not small: by next_done */
+    bool closing;                       /* the door is closed */
+    bool full;                          /* of descriptors: nothing is taken until the next tick */
 
     pthread_t thread;
     atomic_int wish; /* set by others, then wish_fd is written */
@@ -163,6 +164,7 @@ static enum MHD_Result send_answer(struct request *request, struct MHD_Connectio
     struct server *server = server_of(request);
     struct MHD_Response *response;
 
+    request_weigh(request);
     if (request->failed) {
         request->status = 500;
         request->media = "application/json";
@@ -317,13 +319,33 @@ static void request_ends(void *context, struct MHD_Connection *connection, void 
     move(server, connection, VISITOR_IDLE);
 }
 
+static void finish(struct request *request)
+{
+    request_finish(request);
+    look_before_reading(request->connection, true);
+    MHD_resume_connection(request->connection);
+}
+
+/* Of what is large one in a round: writing out megabytes takes a while, in which nobody else is served. */
 static void finish_done(struct server *server)
 {
+    struct request *large;
+
     for (struct request *request = done_take(server->http->done), *next; request; request = next) {
         next = request->next_done;
-        request_finish(request);
-        look_before_reading(request->connection, true);
-        MHD_resume_connection(request->connection);
+        if (request->taken == 0) {
+            finish(request);
+            continue;
+        }
+        request->next_done = NULL;
+        *server->large_end = request;
+        server->large_end = &request->next_done;
+    }
+    if ((large = server->large)) {
+        server->large = large->next_done;
+        if (!server->large)
+            server->large_end = &server->large;
+        finish(large);
     }
 }
 
@@ -333,6 +355,8 @@ static int timeout_of(const struct server *server)
 {
     unsigned long long wait_ms;
 
+    if (server->large)
+        return 0;
     if (MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES && wait_ms < TICK_MS)
         return (int)wait_ms;
     return server->visitors.count > 0 || server->full ? TICK_MS : -1;
@@ -455,6 +479,7 @@ struct server *server_start(const struct server_options *options, struct error *
         return NULL;
     }
     server->http = options->http;
+    server->large_end = &server->large;
     server->visitors.limits = options->http->limits;
     server->connections = count_connections(options->http);
     server->listener_count = options->listener_count;

@@ -293,6 +293,28 @@ class Limits(server.Case):
         self.done(s.post(path("t"), self.body(2000, 4)), 201)
         self.assertEqual(self.done(s.get("/v1/stats"))["http"]["bodies_bytes"], 0)
 
+    def test_answers_bytes(self):
+        """What a client does not take of them is room that others have not; who asks for little needs none."""
+        s = self.limited(answers_bytes=10_000_000)
+        for n in range(1, 5):
+            self.done(s.post(path("t"), self.body(1_000_000, n)), 201)
+        self.done(s.post(path("t"), {"id": 5, "a": "small"}), 201)
+        self.done(s.get(path("t")))
+        with s.raw(unix=True) as deaf, s.raw(unix=True) as other:
+            deaf.send(get("/v1/rows/t"))
+            other.send(get("/v1/rows/t"))
+            begun = time.monotonic()
+            while not 8_000_000 <= self.done(s.get("/v1/stats"))["http"]["answers_bytes"] <= 10_000_000:
+                self.assertLess(time.monotonic(), begun + sheaf.TIMEOUT_S)
+            self.refused(s.get(path("t") + "?limit=4"), 429, "busy")
+            self.refused(s.get(path("t")), 429, "busy")
+            self.assertEqual(self.done(s.get(path("t", 5)))["a"], "small")
+            self.done(s.patch(path("t", 5), {"a": "changed"}))
+            self.assertEqual([deaf.answer().status, other.answer().status], [200, 200])
+        self.done(s.get(path("t")))
+        while used := self.done(s.get("/v1/stats"))["http"]["answers_bytes"]:
+            self.assertLess(time.monotonic(), begun + sheaf.TIMEOUT_S, used)
+
     def stopped(self, s, name="t"):
         """Its shard does nothing until the test says so."""
         pid = s.shards()[name]
