@@ -227,7 +227,7 @@ struct signal_thread {
     struct serve *serve;
 };
 
-/* Waits for the first signal that asks to end. */
+/* Waits for the first signal that asks to end; end_waiting is one. */
 static void *wait_for_signal(void *context)
 {
     struct signal_thread *thread = context;
@@ -235,6 +235,13 @@ static void *wait_for_signal(void *context)
     sigwait(&thread->signals, &number);
     serve_stop(thread->serve);
     return NULL;
+}
+
+/* Before what it would stop is freed: a signal may come at any time. */
+static void end_waiting(pthread_t waiter)
+{
+    pthread_kill(waiter, SIGTERM);
+    pthread_join(waiter, NULL);
 }
 
 static struct serve *served; /* for the progress handler, which is set before there is anything to serve */
@@ -265,7 +272,6 @@ static int run(struct options *options, struct signal_thread *thread)
     thread->serve = serve;
     if (pthread_create(&waiter, NULL, wait_for_signal, thread) != 0)
         panic("no thread can be made");
-    pthread_detach(waiter); /* it holds nothing and ends with the process */
     FAILPOINT("ready.before", NULL);
     tell(options->ready_fd, "ready\n");
     FAILPOINT("ready.after", NULL);
@@ -276,6 +282,7 @@ static int run(struct options *options, struct signal_thread *thread)
         _exit(status); /* the outcome of a commit is unknown: touch nothing more */
     }
     served = NULL;
+    end_waiting(waiter);
     serve_close(serve);
     store_close(store);
     log_info("ended", LOG_NUMBER("status", status));

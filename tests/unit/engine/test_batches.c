@@ -331,7 +331,7 @@ static void what_was_sent_to_a_lost_shard_is_not_known_and_what_was_not_is_refus
 static void what_waits_for_those_behind_a_refused_batch_does_not_wait_for_ever(void **state)
 {
     struct world *world = *state;
-    world->options.limits.answer_ms = SOON_MS;
+    world->options.limits.answer_ms = 10 * SOON_MS; /* both answers come before */
     world_start(world);
     fake_hold(THINGS, WIRE_WRITE, true);
     struct sent *sent = world_submit(world, "things(1," FULL ") things(2," FULL ") things(3," FULL ")");
