@@ -25,15 +25,15 @@ import sheaf  # noqa: E402
 import users  # noqa: E402
 
 CLIENTS = 8
-ROUNDS = 8  # of one data directory
 LOSE = sheaf.BIN.parent / "tests" / "lose_writes.so"
 LIMITS = "wal_checkpoint_pages = 100\n"  # so that the databases' own files are written often
 START_STEPS = 60  # until one has been counted
 ROUND_STEPS = 400
 STOP_STEPS = 120
 DONE_SHARE = 0.25
-ROUNDS_END = {"round": 5, "after a shard's death": 3, "stop": 2}
-CUTS = ("first start", "start", *ROUNDS_END, "killed only")
+START_SHARES = {"first start": 0.7, "start": 0.3}
+ROUNDS_END = {"round": 4, "after a shard's death": 2, "stop": 2}  # of one data directory, in any order
+CUTS = (*START_SHARES, *ROUNDS_END, "killed only")
 FATES = ("kept", "dropped", "in part", "torn", "sizes lost", "names kept", "names undone")
 OPTIONS = effort.Effort("cuts", 50)
 
@@ -208,7 +208,7 @@ class Power(Case):
     def start(self, *args):
         """The first ones perhaps do not get far."""
         kind = "first start" if args else "start"
-        while self.goes_on() and self.rng.random() < (0.7 if args else 0.3):
+        while self.goes_on() and (not self.cuts[kind] or self.rng.random() < START_SHARES[kind]):
             self.start_until_cut(self.rng.randint(1, self.start_steps[kind]), *args)
             self.after_the_end(kind)
         before = self.disk.steps
@@ -233,8 +233,8 @@ class Power(Case):
 
     # ---- rounds
 
-    def run_round(self):
-        before, kind, dead = self.disk.steps, self.rng.choices(list(ROUNDS_END), ROUNDS_END.values())[0], self.world.server
+    def run_round(self, kind):
+        before, dead = self.disk.steps, self.world.server
         threads = self.begin_round()
         self.wait_for_cut(kind, threads)
         if kind == "round":
@@ -256,10 +256,10 @@ class Power(Case):
         self.rng = oracle.seeded(f"{seed} power")
         self.start_steps, self.round_steps = {"first start": START_STEPS, "start": START_STEPS}, ROUND_STEPS
         self.begin(seed, CLIENTS, limits=LIMITS)
-        for round_ in range(ROUNDS):
+        for round_, kind in enumerate(self.rng.sample(list(ROUNDS_END), k=sum(ROUNDS_END.values()), counts=ROUNDS_END.values())):
             if not self.goes_on():
                 break
-            events = self.run_round()
+            events = self.run_round(kind)
             self.outcomes.update(e.outcome for e in events if not e.is_read)
             lost = "\n".join(self.disk.told)
             self.judge_round(events, f"seed {seed}, round {round_}, cuts so far {dict(self.cuts)}\n{lost}\n")
