@@ -76,8 +76,8 @@ class Rounds:
         self.case, self.seed, self.work = case, seed, workload.Workload(seed)
         self.judge = self.work.judge()
 
-    def round(self, clients):
-        """Its events."""
+    def round_at_will(self, clients):
+        """Each goes on as soon as it has its answer."""
         events = [[] for _ in clients]
 
         def run(number):
@@ -89,6 +89,18 @@ class Rounds:
 
         self.case.at_the_same_time(run, range(len(clients)))
         return sum(events, [])
+
+    def round_in_step(self, clients):
+        """All send, then all wait: that many meet in the server within the time that one takes."""
+        events = []
+        for _ in range(REQUESTS):
+            requests = [client.request() for client, _ in clients]
+            for (client, connection), request in zip(clients, requests):
+                client.begin(connection, request)
+            for (client, connection), request in zip(clients, requests):
+                client.end(connection, request)
+                events += request.events
+        return events
 
     def judge_round(self, events, server_, what):
         self.case.assertEqual([str(e) for e in events if e.outcome not in FINE], [])
@@ -102,7 +114,7 @@ class Rounds:
         s = case.serve(schema=self.work.ddl, config=self.work.config)
         clients = [(workload.Client(self.work, i + 1), s.client()) for i in range(CLIENTS)]
         while goes_on():
-            events = self.round(clients)
+            events = (self.round_in_step if number % 2 else self.round_at_will)(clients)
             case.outcomes.update(e.outcome for e in events if not e.is_read)
             case.operations += sum(len(e.steps) for e in events)
             self.judge_round(events, s, f"seed {self.seed}, round {number}")

@@ -176,13 +176,20 @@ class Client:
 
     def send(self, connection, request):
         """Once. Sets when it was begun, unless it was before, and when it ended."""
+        self.begin(connection, request)
+        return self.end(connection, request)
+
+    def begin(self, connection, request):
         headers = dict(request.headers)
         if request.condition:
             headers["If-Match"] = request.condition
         now = time.monotonic()
         for event in request.events:
             event.begun = event.begun or now
-        answer = connection.request(request.method, request.target, request.body, headers)
+        connection.send(request.method, request.target, request.body, headers)
+
+    def end(self, connection, request):
+        answer = connection.receive()
         now = time.monotonic()
         for event in request.events:
             event.ended = now
