@@ -20,6 +20,7 @@ import sheaf
 MIB = 1 << 20
 LIMITS_H = sheaf.TOP / "shared" / "limits.h"
 PACE_S = 0.02  # between two turns of a good client
+ENTER_S = 2.0  # in which a crowd comes, and so later comes again: not all of it in one moment
 
 
 def limit(name):
@@ -322,7 +323,7 @@ class Deaf(Member):
 
     receive_bytes = 4096
     listens = False
-    stays_s = 12.0
+    stays_s = 20.0
     target = "/v1/rows/big?limit=1000"
 
     def begin(self):
@@ -355,8 +356,9 @@ class Crowd(threading.Thread):
     def run(self):
         try:
             for i, member in enumerate(self.members):
-                member.due = time.monotonic() + i / len(self.members)  # the bytes of a second come all through it
+                member.due = time.monotonic() + i % 10 / 10  # the bytes of a second come all through it
                 self.enter(member)
+                self.over.wait(ENTER_S / len(self.members))
             self.all_in.set()
             while not self.over.is_set():
                 for key, _ in self.selector.select(0.02):

@@ -37,13 +37,14 @@ ROWS = 25  # of each client in each table, about which it stays
 WARM_UP = 0.25  # of the samples: caches fill, the library takes its memory
 DRIFT = 0.20  # of a p99, over the whole run
 DRIFT_S = 0.005  # less than this is no drift
-MEMORY_DRIFT, MEMORY_BYTES = 0.05, 8 * MIB  # of what a process has, or so much, whichever is more
+MEMORY_DRIFT = 0.05  # of what a process has, or --flat, whichever is more
 DESCRIPTORS = 4
 WAL_BYTES = 8 * MIB  # what a line through a saw may rise by
 OPTIONS = effort.Effort("samples", 6)
 OPTIONS.add_argument("--every", type=float, default=60.0, help="seconds between two samples")
 OPTIONS.add_argument("--rate", type=float, help="requests a second; else half of the capacity")
 OPTIONS.add_argument("--capacity-seconds", type=float, default=10.0)
+OPTIONS.add_argument("--flat", type=int, default=8 * MIB, help="bytes: memory that rises by no more is flat")
 OPTIONS.add_argument("--report", help="a file for the report as JSON")
 
 
@@ -200,8 +201,8 @@ class Soak(server.Case):
 
     def judge(self, capacity, rate, samples):
         steady = samples[int(len(samples) * WARM_UP):]
-        findings = [*self.lines(steady, "memory_bytes", lambda now: max(MEMORY_BYTES, MEMORY_DRIFT * now)),
-                    *self.lines(steady, "own_bytes", lambda now: max(MEMORY_BYTES, MEMORY_DRIFT * now)),
+        findings = [*self.lines(steady, "memory_bytes", lambda now: max(OPTIONS.flat, MEMORY_DRIFT * now)),
+                    *self.lines(steady, "own_bytes", lambda now: max(OPTIONS.flat, MEMORY_DRIFT * now)),
                     *self.lines(steady, "descriptors", lambda now: DESCRIPTORS),
                     *self.lines(steady, "wal_bytes", lambda now: WAL_BYTES)]
         if not OPTIONS.is_short:

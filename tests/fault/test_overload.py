@@ -46,9 +46,10 @@ KEPT_BYTES = 32 * MIB  # of a peak that is over, by the C library or the sanitiz
 BASE_BYTES = 2 * QUARANTINE_MIB * MIB  # what any work takes, that and threads' own included
 CONNECTION_BYTES = limit("HEAD_BYTES_MAX") + 16384
 PAGE_BYTES = 8 * MIB  # 4 MiB and a row, in a buffer that doubles; as JSON no more, here
-ANSWERS_BYTES = limit("answers_bytes")
+ANSWERS_BYTES = 24 * MIB  # three pages
 SMALL_BYTES = limit("ANSWER_BYTES_SMALL")
-DEAF = 100
+DEAF = 30
+DEAF_MS = 15000  # to take an answer
 DESCRIPTORS = 64
 HASTY = 200
 RELAY_GUESTS = 20
@@ -216,7 +217,7 @@ class deaf(Overload):
     RELEASE = True  # what a sanitizer makes of megabytes is nothing that a client would wait for
 
     def test_clients_that_ask_for_much_and_read_nothing_or_a_byte_a_second(self):
-        self.begin()
+        self.begin(CONFIG.replace(f"transfer_ms = {TRANSFER_MS}", f"transfer_ms = {DEAF_MS}\nanswers_bytes = {ANSWERS_BYTES}"))
         members = [crowd.Slow() if n % 4 == 1 else crowd.Deaf() for n in range(min(DEAF, OPTIONS.clients))]
         self.under(members, ANSWERS_BYTES + len(members) * (CONNECTION_BYTES + SMALL_BYTES) + 2 * PAGE_BYTES, 2 * PAGE_BYTES)
 

@@ -267,7 +267,7 @@ class Relay(server.Case):
         resource.prlimit(s.pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{s.pid}/fd"))) + 1, hard))
         with self.connect(), s.raw() as waits:
             waits.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            self.assertLess(self.busiest_thread_s(s.pid, 2), 2 * calm + 0.05)
+            self.assertLess(self.busiest_thread_s(s.pid, 2), 2 * calm + 0.05, "a thread spins")
             resource.prlimit(s.pid, resource.RLIMIT_NOFILE, (soft, hard))
             self.assertEqual(waits.answer().status, 200)
             self.assertEqual(self.insert({"table": "products", "id": 1, "name": "p", "price": 1}), [{"line": 1, "ok": True}])
