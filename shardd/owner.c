@@ -69,6 +69,13 @@ FORWARD(xShmMap, (sqlite3_file * file, int page, int size, int extend, void vola
 FORWARD(xFetch, (sqlite3_file * file, sqlite3_int64 at, int count, void **memory), (real_of(file), at, count, memory))
 FORWARD(xUnfetch, (sqlite3_file * file, sqlite3_int64 at, void *memory), (real_of(file), at, memory))
 
+/* A disk that cannot be read: SQLite would say that the file is malformed. */
+static int own_xRead(sqlite3_file *file, void *bytes, int count, sqlite3_int64 at)
+{
+    int result = forward_xRead(file, bytes, count, at);
+    return result == SQLITE_IOERR_CORRUPTFS ? SQLITE_IOERR_READ : result;
+}
+
 static void forward_xShmBarrier(sqlite3_file *file)
 {
     real_of(file)->pMethods->xShmBarrier(real_of(file));
@@ -105,7 +112,7 @@ static int own_xClose(sqlite3_file *file)
 static const sqlite3_io_methods owned_methods = {
     .iVersion = 3,
     .xClose = own_xClose,
-    .xRead = forward_xRead,
+    .xRead = own_xRead,
     .xWrite = forward_xWrite,
     .xTruncate = forward_xTruncate,
     .xSync = forward_xSync,
@@ -266,9 +273,12 @@ int owner_lock(const char *path, int64_t wait_ms, struct error *error)
     }
     if (result == 0 && write_pid(descriptor))
         return descriptor;
-    if (result == 0)
+    if (result == 0) {
         error_set(error, ERROR_IO, "%s: cannot be written: %s", path, strerror(errno));
-    else if (result == EINTR || result == EWOULDBLOCK)
+        owner_undo(descriptor, path);
+        return -1;
+    }
+    if (result == EINTR || result == EWOULDBLOCK)
         held(path, descriptor, error);
     else
         error_set(error, ERROR_IO, "%s: %s", path, strerror(result));

@@ -24,8 +24,8 @@ struct store {
     char *lock_path;
     int lock;
     bool made;           /* by this store_open: the file was not there; */
-    struct stat made_as; /* what it then was */
-    bool opened;         /* and nobody else can write it */
+    struct stat made_as; /* what it was then, and once `opened` */
+    bool opened;         /* nobody else can write it */
     sqlite3 *connection;
     sqlite3_stmt *begin, *commit, *rollback, *mark, *forget_marks, *marked;
     struct schema *schema;
@@ -33,10 +33,13 @@ struct store {
     uint64_t last_batch;
 };
 
-/* Of an error of the file system the system's words, where SQLite kept its number. */
+/* Of an error of the file system the system's words, where SQLite kept its number. What cannot be opened for writing it
+ * tries to read, and that tells nothing of a file that could not be made. */
 static const char *reason_of(struct store *store, int result, const char *said)
 {
     int number = result == SQLITE_IOERR || result == SQLITE_CANTOPEN ? sqlite3_system_errno(store->connection) : 0;
+    if (number == ENOENT && access(store->path, F_OK) == 0)
+        number = 0;
     return result == SQLITE_BUSY                  ? "database is locked by another program"
            : number == ENOSPC || number == EDQUOT ? sqlite3_errstr(SQLITE_FULL)
            : number                               ? strerror(number)
@@ -181,7 +184,9 @@ static bool take_write_lock(struct store *store, struct error *error)
     else if (!now || strcmp(now, "wal"))
         ok = error_set(error, ERROR_IO, "database %s: %s: its file system does not do for WAL (journal mode is %s)",
                        store->database, store->path, now ? now : "unknown");
-    sqlite3_finalize(mode);
+    /* it is told the mode before it is switched to */
+    if (sqlite3_finalize(mode) != SQLITE_OK && ok)
+        ok = sqlite_failed(store, "switching to WAL", error);
     ok = ok && run(store, "BEGIN IMMEDIATE; COMMIT;", "taking the write lock", error);
     /* from here on only a reader can be in the way, and only of a checkpoint: who waits for it looks mute */
     sqlite3_busy_timeout(store->connection, 0);
@@ -194,6 +199,8 @@ static bool open_connection(struct store *store, struct error *error)
     mode_t before = umask(0077);
     int result = sqlite3_open_v2(store->path, &store->connection, flags, OWNER_VFS);
     umask(before);
+    if (store->made)
+        stat(store->path, &store->made_as);
     if (result != SQLITE_OK)
         return sqlite_failed(store, "opening", error);
     /* SQLite then opens it to be read only, and makes a WAL that nobody may write either */
@@ -281,27 +288,30 @@ struct store *store_open(const struct store_options *options, struct error *erro
     return store;
 }
 
-/* Nobody has put another file there, or written into it past SQLite. */
+/* Nobody has put another file there, or, once it is open, written into it past SQLite. */
 static bool is_as_made(const struct store *store)
 {
     struct stat is;
     return stat(store->path, &is) == 0 && is.st_dev == store->made_as.st_dev && is.st_ino == store->made_as.st_ino &&
-           is.st_size == store->made_as.st_size;
+           (!store->opened || is.st_size == store->made_as.st_size);
 }
 
-/* It was made here, nobody has claimed it, and nothing is in it. */
+/* It was made here, or was to be, nobody has claimed it, and nothing is in it. */
 static bool is_for_nothing(struct store *store)
 {
     bool fresh = false;
     struct error error;
-    return store->made && store->opened && !store->schema && is_as_made(store) && judge_file(store, &fresh, &error) &&
-           fresh;
+    if (!store->made || store->schema)
+        return false;
+    if (access(store->path, F_OK) != 0 && errno == ENOENT)
+        return true;
+    return is_as_made(store) && judge_file(store, &fresh, &error) && fresh;
 }
 
 /* While nobody else can write; SQLite leaves alone what belongs to a file that is gone. */
 static void unlink_files(const struct store *store)
 {
-    static const char *const endings[] = {"", "-wal", "-shm"};
+    static const char *const endings[] = {"", "-journal", "-wal", "-shm"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         char *path = NULL;
         if (asprintf(&path, "%s%s", store->path, endings[i]) >= 0)
