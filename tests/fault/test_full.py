@@ -113,7 +113,7 @@ class Full(server.Case):
         found = {}
         for table in TABLES:
             with sheaf.opened(self.data, table) as file:
-                self.assertEqual(file.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+                self.assertEqual(file.execute("PRAGMA integrity_check").fetchall(), [("ok",)], self.where)
                 found |= {(table, key): x for key, x in file.execute(f"SELECT id, x FROM {table}")}
         return found
 

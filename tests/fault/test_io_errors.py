@@ -33,7 +33,7 @@ PAIRS = 8  # of tables whose index is still to be built: one a round
 TIMES = (1, 1, 1, 1, 2, 3, 10)  # so many calls fail, one after the other
 SERVES_AGAIN_S = 60  # on a busy machine; restarts are at most 5 s apart
 BACK_OFF_S = 0.01  # before a request that could not be done is sent again
-NO_EFFECT = ("io", "unavailable", "busy", "conflict")
+NO_EFFECT = ("io", "unavailable", "busy")  # and, of an atomic batch, "conflict"
 FINAL = ("done", "not_found", "unique", "check", "reference_missing", "referenced")
 MAY_BE_LEFT = {"sheaf.lock", "sheaf.cluster"}  # the note tells the next start what the shards have heard
 DONE_SHARE, REACHED_SHARE = 0.5, 0.5  # of outcomes, of rounds
@@ -233,7 +233,7 @@ class Serving(server.Case):
         found = {}
         for database, tables in DATABASES.items():
             with sheaf.opened(self.data, database) as file:
-                self.assertEqual(file.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
+                self.assertEqual(file.execute("PRAGMA integrity_check").fetchall(), [("ok",)], self.where)
                 found |= {t: tuple(file.execute(f"SELECT * FROM {t} ORDER BY {KEYS[t][0]}")) for t in tables}
         return tuple(found[table] for table in COLUMNS)
 
@@ -256,10 +256,11 @@ class Serving(server.Case):
             self.client.send(self.s, request)
             codes = [event.outcome for event in request.events]
             self.outcomes.update(codes)
-            self.assertLessEqual(set(codes), {*FINAL, *NO_EFFECT, "unknown"}, f"{self.where}: {request.answer}")
+            allowed = {*FINAL, *NO_EFFECT, "unknown"} | ({"conflict"} if request.events[0].atomic else set())
+            self.assertLessEqual(set(codes), allowed, f"{self.where}: {request.answer}")
             for i, code in enumerate(codes):  # once told, it is no other
                 self.assertIn(before.setdefault(i, code) if code in FINAL else code, (code,), f"{self.where}: {request.answer}")
-            if all(code in FINAL for code in codes):
+            if all(code in FINAL or code == "conflict" for code in codes):
                 break
             self.until(self.is_ready, "no shard comes back")
             if not keyed:
@@ -268,7 +269,7 @@ class Serving(server.Case):
         for event in request.events:
             event.outcome = "maybe" if event.outcome == "unknown" else event.outcome
             self.client.learn(event)
-        self.events += [event for event in request.events if event.outcome not in NO_EFFECT]
+        self.events += [event for event in request.events if event.outcome in (*FINAL, "maybe")]
 
     def build_an_index(self):
         """By the first deletion of a parent."""
