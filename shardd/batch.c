@@ -440,9 +440,12 @@ enum batch_result batch_apply(struct batch *batch, struct cursor *body, struct b
 {
     uint64_t number, rows, begun = clock_monotonic_ns();
     uint32_t entries;
+    bool kept = false;
     if (!wire_get_write(body, &number, &entries, error) || !well_formed(*body, entries, &rows, error))
         return BATCH_REFUSED;
-    if (number <= batch->last && store_applied_answer(batch->store, number, answer)) /* B3 */
+    if (number <= batch->last && !store_applied_answer(batch->store, number, answer, &kept, error))
+        return BATCH_UNKNOWN;
+    if (kept) /* B3 */
         return number <= store_last_batch(batch->store) ? BATCH_REPEATED : BATCH_APPLIED;
     if (number != batch->last + 1) {
         error_set(error, ERROR_CONFLICT, "database %s: batch %llu is out of order behind %llu",

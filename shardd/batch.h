@@ -36,7 +36,8 @@ enum batch_result {
                        succeeded */
     BATCH_REPEATED, /* it was committed before: `answer` holds what was stored; needs no transaction */
     BATCH_REFUSED,  /* no effect: out of order (ERROR_CONFLICT) or malformed (ERROR_PARSE); the transaction may go on */
-    BATCH_FAILED    /* the environment failed: batch_abandon, and refuse every batch of the transaction with `error` */
+    BATCH_FAILED,   /* the environment failed: batch_abandon, and refuse every batch of the transaction with `error` */
+    BATCH_UNKNOWN   /* it was applied, and what was stored cannot be read: the process must end without answering */
 };
 
 /* Applies one batch; opens the transaction when none is open. */

@@ -124,10 +124,10 @@ static bool handle_hello(struct serve *serve, const struct wire_header *header, 
 
 /* ---- writes ---- */
 
-/* A COMMIT whose outcome is not known: nothing may be answered; the next hello tells. */
-static void give_up(struct serve *serve, const struct error *error)
+/* A batch whose outcome is not known: nothing may be answered; the next hello tells. */
+static void give_up(struct serve *serve, const char *what, const struct error *error)
 {
-    log_error("commit failed, its outcome is unknown; ending", LOG_TEXT("error", error->text));
+    log_error(what, LOG_TEXT("error", error->text));
     serve->status = EXIT_OUTCOME_UNKNOWN;
     serve->stop = true;
     serve->waiting_count = 0;
@@ -155,7 +155,7 @@ static void commit_waiting(struct serve *serve)
         refuse_waiting(serve, &error);
         return;
     case COMMIT_UNKNOWN:
-        give_up(serve, &error);
+        give_up(serve, "commit failed, its outcome is unknown; ending", &error);
         return;
     }
     for (unsigned i = 0; i < serve->waiting_count; i++) {
@@ -192,6 +192,9 @@ static void handle_write(struct serve *serve, const struct wire_header *header, 
     case BATCH_FAILED:
         serve->waiting_count++;
         refuse_waiting(serve, &error);
+        return;
+    case BATCH_UNKNOWN:
+        give_up(serve, "what a batch came to cannot be read; ending", &error);
         return;
     }
 }

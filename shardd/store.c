@@ -564,12 +564,19 @@ void store_advance(struct store *store, uint64_t batch)
     store->last_batch = batch;
 }
 
-bool store_applied_answer(struct store *store, uint64_t batch, struct buffer *answer)
+bool store_applied_answer(struct store *store, uint64_t batch, struct buffer *answer, bool *ret_kept,
+                          struct error *error)
 {
     sqlite3_bind_int64(store->marked, 1, (sqlite3_int64)batch);
-    bool ok = sqlite3_step(store->marked) == SQLITE_ROW &&
-              buffer_put(answer, sqlite3_column_blob(store->marked, 0), (size_t)sqlite3_column_bytes(store->marked, 0));
+    int result = sqlite3_step(store->marked);
+    const void *bytes = result == SQLITE_ROW ? sqlite3_column_blob(store->marked, 0) : NULL;
+    size_t len = bytes ? (size_t)sqlite3_column_bytes(store->marked, 0) : 0;
+    bool ok = result == SQLITE_DONE || bytes || sqlite_failed(store, "reading what a batch came to", error);
+    if (bytes)
+        ok = buffer_put(answer, bytes, len) || error_set(error, ERROR_INTERNAL, "out of memory");
     sqlite3_reset(store->marked);
+    if (ok)
+        *ret_kept = bytes != NULL;
     return ok;
 }
 

@@ -76,8 +76,9 @@ bool store_commit(struct store *store, struct error *error);
 bool store_mark_applied(struct store *store, uint64_t batch, const void *answer, size_t len, struct error *error);
 /* After store_commit. */
 void store_advance(struct store *store, uint64_t batch);
-/* The kept answer of a batch. False when it is not kept any more (or failed). */
-bool store_applied_answer(struct store *store, uint64_t batch, struct buffer *answer);
+/* The kept answer of a batch, if it is still kept. False: it cannot be read. */
+bool store_applied_answer(struct store *store, uint64_t batch, struct buffer *answer, bool *ret_kept,
+                          struct error *error);
 
 /* Whether the WAL is within its limit; else ERROR_UNAVAILABLE. Asked before each transaction, so that it grows past its
  * limit by one at most: a look costs a microsecond or two, a commit a hundred. */

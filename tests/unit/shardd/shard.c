@@ -363,7 +363,7 @@ static void say_results(struct shard *shard, const struct buffer *bytes)
 
 const char *shard_apply_again(struct shard *shard)
 {
-    static const char *const names[] = {"applied", "repeated", "refused", "failed"};
+    static const char *const names[] = {"applied", "repeated", "refused", "failed", "unknown"};
     struct cursor body = cursor_over(shard->body.bytes, shard->body.len);
     buffer_clear(&shard->answer);
     shard->text[0] = '\0';

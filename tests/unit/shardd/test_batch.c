@@ -397,6 +397,18 @@ static void answers_are_kept_for_as_many_batches_as_may_be_in_flight_and_no_more
     says(shard_apply(s, 10), "refused conflict");
 }
 
+/* Refused it would be taken for one that was not applied. */
+static void an_answer_that_cannot_be_read_is_none(void **state)
+{
+    struct shard *s = *state;
+    shard_insert(s, PEOPLE, "1|'Ann|NULL|-");
+    says(shard_write(s, 1), "applied");
+    shard_sql(s, "ALTER TABLE _sheaf_applied RENAME TO away");
+    says(shard_apply_again(s), "unknown io");
+    shard_sql(s, "ALTER TABLE away RENAME TO _sheaf_applied");
+    says(shard_apply_again(s), "repeated");
+}
+
 static void a_probe_says_what_each_row_would_meet_alone_and_changes_nothing(void **state)
 {
     struct shard *s = *state;
@@ -543,6 +555,7 @@ int main(void)
         TEST(a_row_that_is_no_row_is_refused_alone),
         TEST(a_batch_cut_or_changed_anywhere_has_no_effect_or_a_whole_one),
         TEST(answers_are_kept_for_as_many_batches_as_may_be_in_flight_and_no_more),
+        TEST(an_answer_that_cannot_be_read_is_none),
         TEST(a_probe_says_what_each_row_would_meet_alone_and_changes_nothing),
         TEST(a_wal_beyond_its_limit_refuses_writes_until_the_reader_is_gone),
         TEST(no_room_for_a_batch_is_told_before_its_commit),
