@@ -22,6 +22,7 @@
     X(DATABASES_MAX, 64u, "databases", "of one schema: one process each")                                   \
     X(COLUMNS_MAX, 2000u, "columns", "of one table, as in SQLite")                                          \
     X(SCHEMA_BYTES_MAX, 4194304u, "bytes", "text of a schema file")                                         \
+    X(SCHEMA_MEMORY_BYTES, 67108864u, "bytes", "what SQLite may take while it reads a schema")              \
     X(NAME_BYTES_MAX, 200u, "bytes", "a table's or database's name")                                        \
     X(SOCKET_PATH_MAX, 107u, "bytes", "sun_path without its NUL")                                           \
     X(JSON_DEPTH_MAX, 64u, "levels", "nesting of a JSON record")                                            \

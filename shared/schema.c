@@ -230,12 +230,14 @@ struct schema *schema_load(const char *text, size_t len, const char *file, const
         no_memory(error);
         return NULL;
     }
+    const struct schema_bound before = schema_bound_begin();
     sqlite3 *memory = schema_memory_open(error);
     if (!memory || !build(schema, memory, schema->text, len, file, placement, error)) {
         schema_free(schema);
         schema = NULL;
     }
     sqlite3_close(memory);
+    schema_bound_end(before);
     return schema;
 }
 
@@ -457,7 +459,7 @@ bool schema_placement_text(const struct schema *schema, struct buffer *text)
 bool schema_placement_read(const char *text, size_t len, struct schema_placement *ret_placement, struct error *error)
 {
     struct schema_placement placement = {0};
-    const char *at = text, *end = text + len;
+    const char *at = text, *end = len ? text + len : text; /* NULL: of no bytes */
     while (at < end) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
         const char *tab = memchr(at, '\t', (size_t)(end - at));

@@ -130,6 +130,28 @@ sqlite3 *schema_memory_open(struct error *error)
     return memory;
 }
 
+const char *schema_why(sqlite3 *memory)
+{
+    return sqlite3_errcode(memory) == SQLITE_NOMEM ? "it takes SQLite more memory than a schema may"
+                                                   : sqlite3_errmsg(memory);
+}
+
+/* A hard limit brings the soft one down with it. https://sqlite.org/c3ref/hard_heap_limit64.html */
+struct schema_bound schema_bound_begin(void)
+{
+    const struct schema_bound before = {sqlite3_hard_heap_limit64(-1), sqlite3_soft_heap_limit64(-1)};
+    sqlite3_int64 most = sqlite3_memory_used() + LIMIT_SCHEMA_MEMORY_BYTES;
+    if (before.hard == 0 || most < before.hard)
+        sqlite3_hard_heap_limit64(most);
+    return before;
+}
+
+void schema_bound_end(struct schema_bound before)
+{
+    sqlite3_hard_heap_limit64(before.hard);
+    sqlite3_soft_heap_limit64(before.soft);
+}
+
 /* ---- statement by statement ---- */
 
 static unsigned line_of(const char *text, const char *at)
@@ -243,7 +265,7 @@ static bool execute_one(sqlite3 *memory, const char *text, const char **at, cons
     size_t len = (size_t)(statement_end(start, tail) - start);
     bool ok = false;
     if (result != SQLITE_OK)
-        refuse(error, file, line, start, len, watch.denied[0] ? watch.denied : sqlite3_errmsg(memory));
+        refuse(error, file, line, start, len, watch.denied[0] ? watch.denied : schema_why(memory));
     else if (!prepared || !watch.creates || sqlite3_stmt_isexplain(prepared))
         refuse(error, file, line, start, len, "only CREATE TABLE, INDEX, VIEW and TRIGGER make a schema");
     else if (watch.kind == STATEMENT_TABLE && watch.selects)
@@ -251,7 +273,7 @@ static bool execute_one(sqlite3 *memory, const char *text, const char **at, cons
     else if (replaces_silently(start, len, clause, sizeof clause))
         refuse(error, file, line, start, len, clause);
     else if (sqlite3_step(prepared) != SQLITE_DONE || (watch.kind == STATEMENT_TABLE && !defaults_work(memory, &watch)))
-        refuse(error, file, line, start, len, watch.denied[0] ? watch.denied : sqlite3_errmsg(memory));
+        refuse(error, file, line, start, len, watch.denied[0] ? watch.denied : schema_why(memory));
     else
         ok = keep(statements, &watch, start, len, line, error);
     sqlite3_finalize(prepared);
@@ -382,12 +404,13 @@ static bool compile(sqlite3 *memory, const struct schema *schema, const struct b
 {
     sqlite3_stmt *explain = NULL;
     if (sqlite3_prepare_v2(memory, (const char *)sql->bytes, (int)sql->len, &explain, NULL) != SQLITE_OK)
-        return error_set(error, ERROR_PARSE, "%s: %s", name, sqlite3_errmsg(memory));
+        return error_set(error, ERROR_PARSE, "%s: %s", name, schema_why(memory));
     while (sqlite3_step(explain) == SQLITE_ROW) {
         look_for_raise(explain, touch);
         look_for_table(memory, schema, explain, touch);
     }
-    sqlite3_finalize(explain);
+    if (sqlite3_finalize(explain) != SQLITE_OK)
+        return error_set(error, ERROR_PARSE, "%s: %s", name, schema_why(memory));
     return true;
 }
 

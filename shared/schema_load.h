@@ -27,6 +27,18 @@ struct statements {
 /* A connection in which nothing outside it can be touched. The caller closes it. */
 sqlite3 *schema_memory_open(struct error *error);
 
+/* What SQLite says of its failure there; of memory, whose. */
+const char *schema_why(sqlite3 *memory);
+
+/* Between these two SQLite fails rather than take more than LIMIT_SCHEMA_MEMORY_BYTES on top of what it has: a view
+ * that names a view twice doubles it, and thirty of these would take all memory and the next hour. It can be told so
+ * only for the whole process: not while another thread needs it for more than that. */
+struct schema_bound {
+    sqlite3_int64 hard, soft; /* what was so before */
+};
+struct schema_bound schema_bound_begin(void);
+void schema_bound_end(struct schema_bound before);
+
 /* Executes every statement of `text`; refusals say "FILE:LINE: …". The caller releases `ret_statements`. */
 bool schema_execute(sqlite3 *memory, const char *text, size_t len, const char *file, struct statements *ret_statements,
                     struct error *error);

@@ -2,6 +2,7 @@
 #include "schema_read.h"
 
 #include "limits.h"
+#include "schema_load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,8 @@ static bool no_memory(struct error *error)
 
 static bool sqlite_failed(sqlite3 *memory, struct error *error)
 {
-    return error_set(error, ERROR_INTERNAL, "reading the schema back: %s", sqlite3_errmsg(memory));
+    return error_set(error, sqlite3_errcode(memory) == SQLITE_NOMEM ? ERROR_TOO_LARGE : ERROR_INTERNAL,
+                     "reading the schema back: %s", schema_why(memory));
 }
 
 static sqlite3_stmt *prepare(sqlite3 *memory, const char *sql, const char *name, struct error *error)
@@ -27,6 +29,12 @@ static sqlite3_stmt *prepare(sqlite3 *memory, const char *sql, const char *name,
         return NULL;
     }
     return statement;
+}
+
+/* After its last step, which may have failed. */
+static bool finish(sqlite3 *memory, sqlite3_stmt *statement, bool ok, struct error *error)
+{
+    return (sqlite3_finalize(statement) == SQLITE_OK || !ok || sqlite_failed(memory, error)) && ok;
 }
 
 static char *copy_text(sqlite3_stmt *statement, int column)
@@ -103,9 +111,7 @@ static bool read_columns(struct schema_table *table, sqlite3 *memory, struct err
     bool ok = info != NULL;
     while (ok && sqlite3_step(info) == SQLITE_ROW)
         ok = read_column(table, memory, info, error);
-    if (info && sqlite3_finalize(info) != SQLITE_OK && ok)
-        return sqlite_failed(memory, error);
-    return ok;
+    return finish(memory, info, ok, error);
 }
 
 /* The columns of a key from its index: [seqno, cid, name, desc, coll, key]; cid -2 is an expression. */
@@ -131,8 +137,7 @@ static bool read_key_columns(struct schema_key *key, sqlite3 *memory, struct err
         else
             *place = (uint16_t)column;
     }
-    sqlite3_finalize(info);
-    return ok;
+    return finish(memory, info, ok, error);
 }
 
 /* Behind the rowid key, in order of declaration (index_list has the latest first). */
@@ -155,8 +160,7 @@ static bool read_keys(struct schema_table *table, sqlite3 *memory, struct error 
             table->primary_key = (uint16_t)(table->key_count - 1);
         ok = read_key_columns(key, memory, error);
     }
-    sqlite3_finalize(list);
-    return ok;
+    return finish(memory, list, ok, error);
 }
 
 /* Whether the primary key has an index of its own: then it is not the rowid. */
@@ -166,8 +170,7 @@ static bool primary_key_has_index(const struct schema_table *table, sqlite3 *mem
     if (!list)
         return false;
     *ret_has = sqlite3_step(list) == SQLITE_ROW;
-    sqlite3_finalize(list);
-    return true;
+    return finish(memory, list, true, error);
 }
 
 /* A primary key without an index of its own in a rowid table is the rowid. It stands first in keys, as SQLite checks it
@@ -230,8 +233,7 @@ bool schema_read_tables(struct schema *schema, sqlite3 *memory, struct error *er
     bool ok = list != NULL;
     while (ok && sqlite3_step(list) == SQLITE_ROW)
         ok = read_table(schema, memory, list, error);
-    sqlite3_finalize(list);
-    return ok;
+    return finish(memory, list, ok, error);
 }
 
 /* ---- references ---- */
@@ -373,7 +375,7 @@ static bool read_references_of(struct schema *schema, table_id child, sqlite3 *m
             ok = begin_reference(schema, child, list, error);
         ok = ok && add_reference_column(schema, &schema->references[schema->reference_count - 1], list, error);
     }
-    sqlite3_finalize(list);
+    ok = finish(memory, list, ok, error);
     for (reference_id id = first; ok && id < schema->reference_count; id++) {
         struct schema_table *table = &schema->tables[child];
         reference_id *place = grown((void **)&table->references, &table->reference_count, sizeof *place);

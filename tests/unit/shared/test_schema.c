@@ -293,6 +293,25 @@ static void a_file_name_is_safe(void **state)
     assert_false(schema_file_name("0123456789012345678901234567890123456789", name, sizeof name));
 }
 
+/* Each view names the one before it twice: SQLite takes twice the memory and the time for each. */
+static void views_that_double_each_other_are_too_much(void **state)
+{
+    (void)state;
+    struct buffer text = {0};
+    struct error error;
+    assert_true(buffer_put_text(&text, "CREATE TABLE t (a);\nCREATE VIEW v0 AS SELECT DISTINCT a FROM t;\n"));
+    for (int i = 1; i < 60; i++)
+        assert_true(
+            buffer_format(&text, "CREATE VIEW v%d AS SELECT DISTINCT x.a FROM v%d x, v%d y;\n", i, i - 1, i - 1));
+    assert_null(schema_load((const char *)text.bytes, text.len, "schema.sql", NULL, &error));
+    assert_int_equal(error.code, ERROR_TOO_LARGE);
+    assert_non_null(strstr(error.text, "more memory than a schema may"));
+    schema_free(loaded("CREATE TABLE t (a);")); /* and SQLite goes on */
+    assert_int_equal(sqlite3_hard_heap_limit64(-1), 0);
+    assert_int_equal(sqlite3_soft_heap_limit64(-1), 0);
+    buffer_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +325,7 @@ int main(void)
         cmocka_unit_test(placement_decides_what_lives_together),
         cmocka_unit_test(a_difference_is_named_and_layout_is_none),
         cmocka_unit_test(a_file_name_is_safe),
+        cmocka_unit_test(views_that_double_each_other_are_too_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
