@@ -21,7 +21,7 @@ struct cursor {
 
 static inline struct cursor cursor_over(const void *bytes, size_t len)
 {
-    return (struct cursor){(const uint8_t *)bytes, (const uint8_t *)bytes + len};
+    return (struct cursor){(const uint8_t *)bytes, len ? (const uint8_t *)bytes + len : (const uint8_t *)bytes};
 }
 static inline bool cursor_at_end(const struct cursor *cursor)
 {

@@ -14,6 +14,8 @@ static const char *over_blanks(const char *at, const char *end)
 
 char json_cut_kind(const char *text, size_t len)
 {
+    if (len == 0)
+        return 0;
     const char *at = over_blanks(text, text + len);
 
     return at < text + len && (*at == '[' || *at == '{') ? *at : 0;
