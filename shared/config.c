@@ -100,9 +100,12 @@ static void look_at_section(struct reading *reading, const char *text)
 static char *read_line(char *text, int size, void *context)
 {
     struct reading *reading = context;
+    memset(text, '\n', (size_t)size); /* so that the last NUL is the line's end */
     if (!fgets(text, size, reading->file))
         return NULL;
     reading->line++;
+    if (memrchr(text, '\0', (size_t)size) != text + strlen(text))
+        fail(reading, ERROR_PARSE, "a NUL is in the line");
     reading->continues = *text == ' ' || *text == '\t';
     look_at_section(reading, text);
     if (strlen(text) + 1 < (size_t)size || strchr(text, '\n'))

@@ -41,6 +41,20 @@ static int teardown(void **state)
     return 0;
 }
 
+/* What follows it in its line would be cut off. */
+static void a_nul_is_refused(void **state)
+{
+    (void)state;
+    static const char bytes[] = "[coordinator]\ncluster = sh\0op\n";
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, sizeof bytes - 1, file), sizeof bytes - 1);
+    fclose(file);
+    assert_false(config_read(&config, path, &error));
+    assert_int_equal(error.code, ERROR_PARSE);
+    assert_non_null(strstr(error.text, ":2: a NUL is in the line"));
+}
+
 static void every_setting_is_read(void **state)
 {
     (void)state;
@@ -282,6 +296,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(every_setting_is_read),
+        TEST(a_nul_is_refused),
         TEST(the_placement_is_what_the_databases_say),
         TEST(an_empty_file_gives_the_defaults),
         TEST(what_is_wrong_is_refused_with_file_and_line),
