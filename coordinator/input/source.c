@@ -185,7 +185,7 @@ enum source_result source_skip_mark(struct source *source, struct error *error)
 
     for (size_t i = 0; i < sizeof mark; i++) {
         while (source_waiting(source) <= i) {
-            enum source_result result = source_more(source, error);
+            enum source_result result = source_more_soon(source, error);
             if (result != SOURCE_MORE)
                 return result == SOURCE_END ? SOURCE_MORE : result;
         }

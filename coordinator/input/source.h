@@ -80,7 +80,7 @@ static inline void source_take(struct source *source, size_t len)
     source->at += len;
 }
 
-/* Takes a byte order mark at the beginning. */
+/* Takes a byte order mark at the beginning. WAITS, when it is hurried: nothing is taken, to be called again. */
 enum source_result source_skip_mark(struct source *source, struct error *error);
 
 #endif

@@ -4,8 +4,10 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -132,6 +134,47 @@ static void a_long_line_is_too_large_and_the_next_is_read(void **state)
     }
 }
 
+/* A hurried reader asks this once before it looks; one that waits for bytes asks again and again. */
+static unsigned asked;
+
+static bool interrupted(void)
+{
+    return ++asked > 1;
+}
+
+static void a_hurried_reader_does_not_wait_for_the_first_bytes(void **state)
+{
+    (void)state;
+    struct error error;
+    struct input_record record = {0};
+    struct buffer rows = {0};
+    struct schema *schema = schema_load(table, strlen(table), "test", NULL, &error);
+    char path[32];
+    int fds[2];
+
+    assert_non_null(schema);
+    assert_int_equal(pipe(fds), 0);
+    snprintf(path, sizeof path, "/dev/fd/%d", fds[0]);
+    struct input *input = input_open(path, NDJSON, schema, 0, interrupted, &error);
+    assert_non_null(input);
+    input_hurry(input, true);
+    asked = 0;
+    assert_int_equal(input_next(input, &rows, &record, &error), INPUT_WAITS);
+    assert_int_equal(write(fds[1], "\xef\xbb", 2), 2); /* a mark that has not come whole */
+    asked = 0;
+    assert_int_equal(input_next(input, &rows, &record, &error), INPUT_WAITS);
+    assert_int_equal(write(fds[1], "\xbf{\"id\":1}\n", 10), 10);
+    asked = 0;
+    input_hurry(input, false);
+    assert_int_equal(input_next(input, &rows, &record, &error), INPUT_ROW);
+    assert_int_equal(record.line, 1);
+    input_close(input);
+    close(fds[0]);
+    close(fds[1]);
+    buffer_release(&rows);
+    schema_free(schema);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +186,7 @@ int main(void)
         cmocka_unit_test(text_is_utf8_without_nul),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(a_long_line_is_too_large_and_the_next_is_read),
+        cmocka_unit_test(a_hurried_reader_does_not_wait_for_the_first_bytes),
     };
 
     signal(SIGPIPE, SIG_IGN);
