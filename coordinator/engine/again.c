@@ -101,6 +101,25 @@ static uint32_t next_there(struct wire_write_answer *answer)
     return there;
 }
 
+static bool fits(const struct ask *ask, struct cursor body, const struct error *refusal, struct error *error)
+{
+    const struct question *question = ask->context;
+    struct wire_write_answer answer;
+    if (refusal)
+        return true;
+    if (!wire_get_write_answer(&body, &answer, error))
+        return false;
+    for (uint32_t at = 0, sames = answer.same_count; sames > 0; sames--) {
+        uint32_t there, op;
+        if (!wire_get_same(&answer.same, &there, &op, error))
+            return false;
+        if (there < at || there >= question->count)
+            return error_set(error, ERROR_PARSE, "it tells of rows that were not asked for");
+        at = there + 1;
+    }
+    return true;
+}
+
 static void answered(struct ask *ask, struct cursor *body, const struct error *refusal)
 {
     struct question *question = ask->context;
@@ -133,6 +152,7 @@ static void send(struct asking *asking)
     question->ask.head_len = (uint8_t)head->len;
     question->ask.kind = WIRE_PROBE;
     question->ask.answered = answered;
+    question->ask.fits = fits;
     question->ask.context = question;
     asking->open = NULL;
     asking->under_way++;

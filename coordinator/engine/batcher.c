@@ -219,6 +219,46 @@ static void batch_refused(struct batcher *batcher, struct batch *batch, const st
     finish_rewind(batcher);
 }
 
+/* Both lists ascend and name operations of entries that are in the batch. */
+static bool names_what_was_sent(const struct batch *batch, struct wire_write_answer answer)
+{
+    struct cursor entries = cursor_over(batch->ask.body.bytes, batch->ask.body.len);
+    struct wire_entry entry;
+    struct wire_failure failure;
+    uint32_t same_entry, same_op, failures = answer.failure_count, sames = answer.same_count, named = 0;
+    uint32_t wanted = failures + sames;
+    next_failure(&answer, &failure, &failures);
+    next_same(&answer, &same_entry, &same_op, &sames);
+    for (uint32_t i = 0; named < wanted && i < batch->count && wire_get_entry(&entries, &entry, NULL); i++) {
+        uint32_t ops = entry.op_count ? entry.op_count : 1; /* a row on its own is one */
+        for (; same_entry == i && same_op < ops; next_same(&answer, &same_entry, &same_op, &sames))
+            named++;
+        if (failure.entry == i && failure.op < ops) {
+            named++;
+            next_failure(&answer, &failure, &failures);
+        }
+    }
+    return named == wanted;
+}
+
+static bool fits(const struct ask *ask, struct cursor body, const struct error *refusal, struct error *error)
+{
+    const struct batch *batch = ask->context;
+    struct wire_write_answer answer;
+    if (refusal) /* what is in the file is answered from the shard's notes */
+        return batch->number > batch->batcher->peer->said.last_batch ||
+               error_set(error, ERROR_PARSE, "batch %llu is in its file and is refused: %s",
+                         (unsigned long long)batch->number, refusal->text);
+    if (!wire_get_write_answer(&body, &answer, error))
+        return false;
+    if (answer.batch != batch->number)
+        return error_set(error, ERROR_PARSE, "of batch %llu it tells of batch %llu", (unsigned long long)batch->number,
+                         (unsigned long long)answer.batch);
+    return names_what_was_sent(batch, answer) ||
+           error_set(error, ERROR_PARSE, "it tells of operations that are not in batch %llu",
+                     (unsigned long long)batch->number);
+}
+
 static void answered(struct ask *ask, struct cursor *body, const struct error *refusal)
 {
     struct batch *batch = ask->context;
@@ -261,6 +301,7 @@ static void send(struct batcher *batcher)
     batch->sent_ns = batcher->engine->now_ns;
     batch->ask.kind = WIRE_WRITE;
     batch->ask.answered = answered;
+    batch->ask.fits = fits;
     batch->ask.context = batch;
     struct buffer *head = &batcher->engine->head;
     buffer_clear(head);

@@ -288,6 +288,58 @@ static void note_failure(struct facts *facts, const struct fact_ask *ask, const 
     *facts->error = *error;
 }
 
+static bool row_fits(const struct fact_ask *ask, table_id table, const uint8_t *row, size_t len, struct error *error)
+{
+    struct engine *engine = ask->facts->engine;
+    return row_read(&engine->schema->tables[table], row, len, engine->values, error);
+}
+
+static bool rows_fit(const struct fact_ask *ask, struct cursor body, struct error *error)
+{
+    struct wire_rows rows;
+    const uint8_t *row;
+    size_t len;
+    bool ok = wire_get_read_answer(&body, &rows, error) &&
+              (rows.count == ask->count ||
+               error_set(error, ERROR_PARSE, "it is about %u rows, and %u were asked for", rows.count, ask->count));
+    for (uint32_t i = 0, count = ok ? rows.count : 0; ok && i < count; i++)
+        ok = wire_get_row(&rows, &row, &len) ? !row || row_fits(ask, ask->entries[i]->id, row, len, error)
+                                             : error_set(error, ERROR_PARSE, "a row cannot be read");
+    return ok;
+}
+
+static bool children_fit(const struct fact_ask *ask, struct cursor body, struct error *error)
+{
+    table_id table = ask->facts->engine->schema->references[ask->entries[0]->id].child;
+    struct wire_children children;
+    int64_t rowid;
+    const uint8_t *row;
+    size_t len;
+    bool ok = wire_get_children_answer(&body, &children, error);
+    for (uint32_t i = 0, count = ok ? children.count : 0; ok && i < count; i++)
+        ok = wire_get_child(&children, &rowid, &row, &len) ? row_fits(ask, table, row, len, error)
+                                                           : error_set(error, ERROR_PARSE, "a row cannot be read");
+    return ok;
+}
+
+static bool keys_fit(const struct fact_ask *ask, struct cursor body, struct error *error)
+{
+    const uint8_t *there;
+    uint32_t count;
+    return wire_get_exists_answer(&body, &there, &count, error) &&
+           (count == ask->count ||
+            error_set(error, ERROR_PARSE, "it is about %u keys, and %u were asked for", count, ask->count));
+}
+
+static bool fits(const struct ask *base, struct cursor body, const struct error *refusal, struct error *error)
+{
+    const struct fact_ask *ask = base->context;
+    return refusal                     ? true
+           : base->kind == WIRE_EXISTS ? keys_fit(ask, body, error)
+           : base->kind == WIRE_READ   ? rows_fit(ask, body, error)
+                                       : children_fit(ask, body, error);
+}
+
 static void answered(struct ask *base, struct cursor *body, const struct error *refusal)
 {
     struct fact_ask *ask = base->context;
@@ -370,6 +422,7 @@ void facts_ask(struct facts *facts)
         ask->facts = facts;
         ask->ask.context = ask;
         ask->ask.answered = answered;
+        ask->ask.fits = fits;
         ask->ask.kind = first->about == ABOUT_ROW ? WIRE_READ : first->about == ABOUT_KEY ? WIRE_EXISTS : WIRE_CHILDREN;
         if (!put_question(ask, &ask->ask.body))
             panic("out of memory for a question");

@@ -20,6 +20,7 @@ struct kept_ask {
     struct ask ask;
     struct keyed *keyed;
     database_id database;
+    uint32_t from; /* the index that it was asked from */
 };
 
 /* An entry that keeps and does nothing else: a claim, or a refusal. */
@@ -412,6 +413,27 @@ static bool take_page(struct kept_ask *kept, struct cursor *body)
     return true;
 }
 
+/* Each has an index that is above the one before it, and none is below what was asked for. */
+static bool fits(const struct ask *asked, struct cursor body, const struct error *refusal, struct error *error)
+{
+    const struct kept_ask *kept = asked->context;
+    struct wire_kept page;
+    struct wire_keep one;
+    if (refusal)
+        return true;
+    if (!wire_get_kept_answer(&body, &page, error))
+        return false;
+    uint64_t from = kept->from;
+    for (uint32_t i = 0; i < page.count; i++) {
+        if (!wire_get_kept_one(&page.list, &one, error))
+            return false;
+        if (one.index < from)
+            return error_set(error, ERROR_PARSE, "its indexes do not ascend");
+        from = (uint64_t)one.index + 1;
+    }
+    return page.complete || from <= UINT32_MAX || error_set(error, ERROR_PARSE, "nothing can follow the last index");
+}
+
 static void answered(struct ask *asked, struct cursor *body, const struct error *refusal)
 {
     struct kept_ask *kept = asked->context;
@@ -429,6 +451,7 @@ static void ask(struct kept_ask *kept, uint32_t from)
     struct keyed *keyed = kept->keyed;
     const struct submission_key *key = &keyed->submission->key;
     const struct wire_kept_ask question = {.key = key->bytes, .key_len = key->len, .from = from, .at_ms = keyed->at_ms};
+    kept->from = from;
     buffer_clear(&kept->ask.body);
     if (!wire_put_kept(&kept->ask.body, &question))
         panic("out of memory for a question");
@@ -491,9 +514,10 @@ void keyed_begin(struct engine *engine, struct submission *submission)
     keyed->lock = rowkeys_request(submission->key.bytes, submission->key.len);
     keyed->begun_ns = engine->now_ns;
     for (database_id d = 0; d < databases; d++)
-        keyed->asks[d] = (struct kept_ask){.ask = {.kind = WIRE_KEPT, .answered = answered, .context = &keyed->asks[d]},
-                                           .keyed = keyed,
-                                           .database = d};
+        keyed->asks[d] = (struct kept_ask){
+            .ask = {.kind = WIRE_KEPT, .answered = answered, .fits = fits, .context = &keyed->asks[d]},
+            .keyed = keyed,
+            .database = d};
     keyed->next = engine->keyed;
     if (keyed->next)
         keyed->next->before = keyed;

@@ -10,6 +10,8 @@ struct keyreader {
     struct ask ask;
     struct engine *engine;
     table_id table;
+    bool has_after; /* what was asked for last */
+    int64_t after;
     int64_t *chunk;
 };
 
@@ -21,6 +23,23 @@ static void reader_free(struct keyreader *reader)
 }
 
 static void ask_next(struct keyreader *reader, bool has_after, int64_t after);
+
+/* Each is above the one before it, and the first above those that were told already. */
+static bool fits(const struct ask *ask, struct cursor body, const struct error *refusal, struct error *error)
+{
+    const struct keyreader *reader = ask->context;
+    struct wire_keys_answer answer;
+    if (refusal)
+        return true;
+    if (!wire_get_keys_answer(&body, &answer, error))
+        return false;
+    for (uint32_t i = 0; i < answer.count; i++) {
+        int64_t before = i ? wire_key_at(&answer, i - 1) : reader->after;
+        if ((i || reader->has_after) && wire_key_at(&answer, i) <= before)
+            return error_set(error, ERROR_PARSE, "its keys do not ascend");
+    }
+    return true;
+}
 
 static void answered(struct ask *ask, struct cursor *body, const struct error *refusal)
 {
@@ -53,6 +72,9 @@ static void ask_next(struct keyreader *reader, bool has_after, int64_t after)
     buffer_clear(&reader->ask.body);
     reader->ask.kind = WIRE_KEYS;
     reader->ask.answered = answered;
+    reader->ask.fits = fits;
+    reader->has_after = has_after;
+    reader->after = after;
     reader->ask.context = reader;
     if (!wire_put_keys(&reader->ask.body, &keys)) {
         presence_give_up(reader->engine->presence, reader->table);

@@ -61,6 +61,22 @@ static void not_found(const struct lookup *lookup, struct error *ret_error)
     error_about(ret_error, table->name, NULL);
 }
 
+static bool fits(const struct ask *ask, struct cursor body, const struct error *refusal, struct error *error)
+{
+    const struct lookup *lookup = ask->context;
+    struct wire_rows answer;
+    const uint8_t *row;
+    size_t len;
+    if (refusal)
+        return true;
+    if (!wire_get_read_answer(&body, &answer, error))
+        return false;
+    if (answer.count != 1 || !wire_get_row(&answer, &row, &len))
+        return error_set(error, ERROR_PARSE, "it is not about one row");
+    return !row ||
+           row_read(&lookup->engine->schema->tables[lookup->op->table], row, len, lookup->engine->values, error);
+}
+
 static void answered(struct ask *ask, struct cursor *body, const struct error *refusal)
 {
     struct lookup *lookup = ask->context;
@@ -143,7 +159,7 @@ void lookup_begin(struct engine *engine, struct submission *submission, struct o
     struct lookup *lookup = calloc(1, sizeof *lookup);
     if (!lookup)
         panic("out of memory for an operation");
-    *lookup = (struct lookup){.ask = {.kind = WIRE_READ, .answered = answered, .context = lookup},
+    *lookup = (struct lookup){.ask = {.kind = WIRE_READ, .answered = answered, .fits = fits, .context = lookup},
                               .engine = engine,
                               .submission = submission,
                               .op = op,

@@ -220,6 +220,19 @@ static void settle(struct peer *peer, struct ask *before, struct ask *ask, struc
     ask->answered(ask, body, refusal);
 }
 
+static bool makes_sense(struct peer *peer, const struct ask *ask, const struct cursor *body,
+                        const struct error *refusal)
+{
+    const struct cursor none = {NULL, NULL};
+    struct error error;
+    if (!ask->fits || ask->fits(ask, refusal ? none : *body, refusal, &error))
+        return true;
+    error_prefix(&error, "database %s: an answer that makes no sense (%s): ", name_of(peer), wire_kind_name(ask->kind));
+    error.code = ERROR_UNAVAILABLE;
+    refused(peer, &error);
+    return false;
+}
+
 static void message(struct peer *peer, const struct link_event *event)
 {
     struct wire_header header;
@@ -239,7 +252,8 @@ static void message(struct peer *peer, const struct link_event *event)
     struct ask *before = NULL;
     for (struct ask *ask = peer->first; ask; before = ask, ask = ask->next)
         if (ask->request == header.request) {
-            settle(peer, before, ask, done ? &body : NULL, done ? NULL : &refusal);
+            if (makes_sense(peer, ask, &body, done ? NULL : &refusal))
+                settle(peer, before, ask, done ? &body : NULL, done ? NULL : &refusal);
             return;
         }
 }

@@ -7,7 +7,8 @@
  * Asks are sent in the order in which they were given and kept until they are answered. When the connection is lost
  * they stay; when it is back, the shard has said hello to this coordinator's epoch again, and all that is unanswered is
  * sent once more, in order, byte for byte: a write carries its batch number, so what had been applied is answered from
- * the shard's notes; everything else changes nothing. Engine thread only. */
+ * the shard's notes; everything else changes nothing. An answer that makes no sense is none: a shard that gives one is
+ * started again and asked again, too. Engine thread only. */
 #ifndef SHEAF_PEER_H
 #define SHEAF_PEER_H
 
@@ -23,6 +24,8 @@ struct ask {
     /* `body` is NULL with a refusal: the shard's own, or ERROR_UNAVAILABLE when it was away or silent for too long
      * (never for a write that may have reached it: that one is kept until the shard answers). */
     void (*answered)(struct ask *ask, struct cursor *body, const struct error *refusal);
+    /* Asked before: whether this can be an answer to it; else `error` says why not. NULL: whatever it is. */
+    bool (*fits)(const struct ask *ask, struct cursor body, const struct error *refusal, struct error *error);
     void *context;
 
     struct ask *next; /* the peer's own from here */

@@ -165,6 +165,18 @@ static struct collection *collection_open(struct group *group)
     return collection;
 }
 
+static bool fits(const struct ask *ask, struct cursor body, const struct error *refusal, struct error *error)
+{
+    const struct collection *collection = ask->context;
+    const uint8_t *there;
+    uint32_t count;
+    if (refusal)
+        return true;
+    return wire_get_exists_answer(&body, &there, &count, error) &&
+           (count == collection->count ||
+            error_set(error, ERROR_PARSE, "it is about %u keys, and %u were asked for", count, collection->count));
+}
+
 /* The answers are told when the collection is free again: a checker may ask the next thing. */
 static void exists_answered(struct ask *ask, struct cursor *body, const struct error *refusal)
 {
@@ -206,6 +218,7 @@ static void collection_send(struct group *group)
     group->under_way++;
     collection->ask.kind = WIRE_EXISTS;
     collection->ask.answered = exists_answered;
+    collection->ask.fits = fits;
     collection->ask.context = collection;
     struct buffer *head = &engine->head;
     buffer_clear(head);

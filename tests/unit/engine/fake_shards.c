@@ -455,6 +455,14 @@ void fake_refuse(struct fake_request *request, enum error_code code, const char 
     LOCKED(tell_message(request->database, &message));
 }
 
+void fake_say(struct fake_request *request, const void *body, size_t len)
+{
+    struct buffer message = {0};
+    if (!wire_put_done(&message, &request->header) || !buffer_put(&message, body, len))
+        panic("out of memory");
+    LOCKED(tell_message(request->database, &message));
+}
+
 void fake_lose(database_id database, bool applies)
 {
     struct shard *shard = &fake.shards[database];

@@ -81,6 +81,8 @@ unsigned fake_hellos(database_id database);
 
 void fake_answer(struct fake_request *request);
 void fake_refuse(struct fake_request *request, enum error_code code, const char *text);
+/* Answers with this body, whatever it is, and has applied nothing. */
+void fake_say(struct fake_request *request, const void *body, size_t len);
 
 /* The connection breaks: what is not answered never will be. With `applies`, the writes that were held are applied
  * first. */

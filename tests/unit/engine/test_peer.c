@@ -235,6 +235,39 @@ static void who_asks_a_shard_that_says_nothing_does_not_wait_for_ever(void **sta
     assert_outcome(world_submit(world, "notes(1,NULL,'a')"), "done");
 }
 
+static void an_answer_that_makes_no_sense_is_none_and_its_shard_is_started_again(void **state)
+{
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(PEOPLE, WIRE_EXISTS, true);
+    struct sent *child = world_submit(world, "notes(1,NULL,'a')");
+    fake_say(expect(PEOPLE, "exists people.1: 'a'"), "\x91\xc4\x00", 3); /* about no key */
+    fake_restart(PEOPLE);
+    fake_say(expect(PEOPLE, "exists people.1: 'a'"), "\x91\xc1", 2); /* no answer at all */
+    fake_restart(PEOPLE);
+    fake_answer(expect(PEOPLE, "exists people.1: 'a'"));
+    assert_outcome(child, "done");
+    assert_true(world_logged("an answer that makes no sense (exists): it is about 0 keys, and 1 were asked for"));
+}
+
+static void a_write_is_sent_again_when_its_answer_is_of_another(void **state)
+{
+    static const char other[] = "\x94\x02\x93\x01\x01\x01\x90\x90";        /* of batch 2 */
+    static const char more[] = "\x94\x01\x93\x01\x01\x01\x90\x92\x01\x00"; /* of an entry that is not in it */
+    struct world *world = *state;
+    world_start(world);
+    fake_hold(PEOPLE, WIRE_WRITE, true);
+    struct sent *row = world_submit(world, "people(1,'a')");
+    fake_say(expect(PEOPLE, "write 1: people(1,'a')"), other, sizeof other - 1);
+    fake_restart(PEOPLE);
+    fake_say(expect(PEOPLE, "write 1: people(1,'a')"), more, sizeof more - 1);
+    fake_restart(PEOPLE);
+    fake_answer(expect(PEOPLE, "write 1: people(1,'a')"));
+    assert_outcome(row, "done");
+    assert_true(world_logged("of batch 1 it tells of batch 2"));
+    assert_true(world_logged("it tells of operations that are not in batch 1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +283,8 @@ int main(void)
         engine_test(a_shard_that_refuses_the_claim_stays_away),
         engine_test(a_claim_that_was_refused_is_tried_again),
         engine_test(who_asks_a_shard_that_says_nothing_does_not_wait_for_ever),
+        engine_test(an_answer_that_makes_no_sense_is_none_and_its_shard_is_started_again),
+        engine_test(a_write_is_sent_again_when_its_answer_is_of_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
