@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random schemas and operations, done by `serve` over HTTP and by one SQLite file: every answer agrees, and every table.
 
-    test_serve_differential.py [--seed N] [--operations N | --seconds S] [--each N] [--script FILE]
+    test_serve_differential.py [--seed N] [--operations N | --seconds S] [--each N] [--whole | --script FILE]
 
-A schema has a seed of its own, counted up from the first. What disagrees is cut down and printed as a script, which
---script takes back: a Python literal of the schema, the databases and the requests (few_keys.py). Those that once
-disagreed are in disagreed/ and come first.
+A schema has a seed of its own, counted up from the first. What disagrees is cut down, but for --whole, and printed as a
+script, which --script takes back: a Python literal of the schema, the databases and the requests (few_keys.py). Those that
+once disagreed are in disagreed/ and come first.
 """
 
 import collections
@@ -95,7 +95,7 @@ def run_random(options):
         if failed:
             print(f"DISAGREEMENT, repeat with --seed {seed} --operations {options.each} --each {options.each}\n{failed[1]}\n",
                   flush=True)
-            small, error = script.shrink(*failed)
+            small, error = failed if options.whole else script.shrink(*failed)
             print(f"{small}\n\n{error}")
             return 1
         seed += 1
@@ -116,6 +116,7 @@ def run_script(path):
 def main():
     options = effort.Effort("operations", 20_000)
     options.add_argument("--each", type=int, default=250, help="operations on one schema")
+    options.add_argument("--whole", action="store_true", help="operations that disagree are told as they were, at once")
     options.add_argument("--script", help="the operations that a run has told of, once more")
     options.parse()
     return run_script(options.script) if options.script else run_disagreed() or run_random(options)
