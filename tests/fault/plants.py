@@ -7,6 +7,8 @@ A plant is a file tests/fault/plants/NAME.patch: a header, then a diff of the so
     Test: what must fail: a name of ctest's, then arguments
     Said: what the failing test prints, or a part of it
 
+and, where the test run has no time for it, "When: by option": then it is planted by its name or with --all.
+
 One copy of the checkout, with one build, is kept in build/plants/: each plant in turn is put into it, built and taken out
 again. A test that only drives programs runs beside the next plant's build, with hard links to what was built for it.
 """
@@ -55,6 +57,7 @@ class Plant:
         if any(len(found) != 1 for found in lines.values()) or not diff:
             raise SystemExit(f"{path}: no header with one line each of Bug, Test and Said, then a diff")
         self.bug, self.test, self.said = (lines[word][0].strip() for word in ("Bug", "Test", "Said"))
+        self.by_option = re.search(r"^When: by option$", header, re.MULTILINE) is not None
         self.ctest, *self.arguments = self.test.split()
         self.room = self.ctest.split("/")[0]
         self.files = re.findall(r"^[-+]{3} [ab]/(\S+)", "diff --git " + diff, re.MULTILINE)
@@ -297,35 +300,39 @@ def rows_differ(plants):
     return has != wants
 
 
-def chosen(names):
-    plants = [Plant(path) for path in sorted(PLANTS.glob("*.patch"))]
+def chosen(plants, names, all_of_them):
     unknown = set(names) - {plant.name for plant in plants}
     if unknown:
         raise SystemExit(f"no such plant in {PLANTS}: {', '.join(sorted(unknown))}")
-    return [plant for plant in plants if not names or plant.name in names]
+    if names:
+        return [plant for plant in plants if plant.name in names]
+    return [plant for plant in plants if all_of_them or not plant.by_option]
 
 
 def main():
     parser = argparse.ArgumentParser(prog="test-plants.sh", description="Plants bugs and expects the tests to notice.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of a plant; default: all of them, and the table")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a plant; default: those of the test run, and the table")
+    parser.add_argument("--all", action="store_true", help="those too that the test run has no time for")
     parser.add_argument("--table", action="store_true", help="only print the rows for docs/promises.md")
     parser.add_argument("--without", action="store_true", help="run each test without the bug first: it must pass")
     parser.add_argument("--limit", type=float, default=180, metavar="S", help="that long may a test run (%(default)s s)")
     parser.add_argument("--lines", type=int, default=60, metavar="N", help="of output, where it is wrong (%(default)s)")
     options = parser.parse_args()
-    plants = chosen(options.names)
+    every = [Plant(path) for path in sorted(PLANTS.glob("*.patch"))]
+    plants = chosen(every, options.names, options.all)
     if options.table:
-        print("\n".join(plant.row() for plant in plants))
+        print("\n".join(plant.row() for plant in every))
         return 0
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    begun, differ = time.monotonic(), not options.names and rows_differ(plants)
+    begun, differ = time.monotonic(), not options.names and rows_differ(every)
     planting = Run(options)
     try:
         planting.all(plants)
     finally:
         planting.stop()
-    print(f"{len(plants) - planting.failed} of {len(plants)} planted bugs were caught, in {time.monotonic() - begun:.0f} s")
+    left = "" if options.names or len(plants) == len(every) else f"; {len(every) - len(plants)} more by option"
+    print(f"{len(plants) - planting.failed} of {len(plants)} planted bugs were caught, in {time.monotonic() - begun:.0f} s{left}")
     return 1 if planting.failed or differ else 0
 
 
