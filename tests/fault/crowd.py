@@ -254,6 +254,7 @@ class Member:
 
     rest_s = 0.0
     receive_bytes = None  # of the socket's buffer
+    settled = True  # has got what it came for
     listens = True
 
     def __init__(self):
@@ -308,12 +309,17 @@ class SlowBody(SlowHead):
 class Idle(Member):
     """Asks for something and then keeps the connection."""
 
+    def hear(self):
+        self.settled = super().hear()
+        return self.settled
+
     def begin(self):
+        self.settled = False
         self.sock.send(b"GET /v1/rows/t/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 
 class Hasty(Idle):
-    """One of too many for those who are in to stay; comes again in a second."""
+    """One of too many for those who are in to stay; comes again in a second, and nobody waits until it has been served."""
 
     rest_s = 1.0
 
@@ -409,6 +415,9 @@ class Crowd(threading.Thread):
         if result is False:
             self.leave(member)
         return result
+
+    def are_settled(self):
+        return self.all_in.is_set() and all(member.settled or isinstance(member, Hasty) for member in self.members)
 
     def end(self):
         self.over.set()
