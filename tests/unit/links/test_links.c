@@ -604,13 +604,13 @@ static void shards_may_die_while_they_speak(int times, bool asks)
 static void a_shard_may_die_while_it_speaks(void **state)
 {
     (void)state;
-    shards_may_die_while_they_speak(100, false);
+    shards_may_die_while_they_speak(100 / FEWER, false);
 }
 
 static void a_shard_may_die_while_it_is_spoken_to(void **state)
 {
     (void)state;
-    shards_may_die_while_they_speak(30, true);
+    shards_may_die_while_they_speak(30 / FEWER, true);
 }
 
 static void nothing_outlives_close(void **state)
@@ -632,7 +632,7 @@ static void nothing_outlives_close(void **state)
 static void close_may_come_at_any_moment(void **state)
 {
     (void)state;
-    for (int i = 0; i < 200; i++) { /* spread over a start's whole length */
+    for (int i = 0; i < 200; i += FEWER) { /* spread over a start's whole length */
         struct bench bench = bench_of(2, i % 8 ? "echo" : "exits");
         struct links *links = opened(&bench);
         usleep((useconds_t)(i * 37 % 12000));
