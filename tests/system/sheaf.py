@@ -45,8 +45,9 @@ class Result:
 
 
 def environment(**extra):
-    """Nothing of the caller's but HOME, PATH and what sanitizers need."""
-    names = ("HOME", "PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "TMPDIR")
+    """Nothing of the caller's but HOME, PATH and what sanitizers and counts of lines need."""
+    names = ("HOME", "PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "TMPDIR",
+             "GCOV_PREFIX", "GCOV_PREFIX_STRIP", "GCOV_ERROR_FILE")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     kept.update(extra)
     return kept
