@@ -114,8 +114,9 @@ static char *read_line(char *text, int size, void *context)
     if (byte != EOF && byte != '\n' && !is_comment(text))
         fail(reading, ERROR_TOO_LARGE, "a line has at most %d bytes; a list of tables goes on in an indented line",
              size - 1);
-    while (byte != EOF && byte != '\n')
-        byte = getc(reading->file);
+    for (; byte != EOF && byte != '\n'; byte = getc(reading->file))
+        if (byte == '\0')
+            fail(reading, ERROR_PARSE, "a NUL is in the line");
     return text;
 }
 

@@ -34,7 +34,7 @@ bool uri_decode(const char *text, size_t len, bool in_query, struct buffer *out,
         }
         out->bytes[out->len++] = byte;
     }
-    if (value_text_is_valid((const char *)out->bytes + begun, out->len - begun))
+    if (out->len == begun || value_text_is_valid((const char *)out->bytes + begun, out->len - begun))
         return true;
     out->len = begun;
     return error_set(error, ERROR_PARSE, "what is percent-encoded is no UTF-8 text without U+0000");
