@@ -122,9 +122,10 @@ class Failpoints(users.Case):
 
     def pass_start(self, name):
         """Has somebody start again what passes there then."""
-        server_ = self.world.serving(None)[0]
+        server_, life = self.world.serving(None)
         if is_one_of(name, OF_A_COORDINATOR):
             server_.tell(signal.SIGKILL)
+            self.world.serving(life)  # the next
         elif is_one_of(name, OF_A_SHARD) and name not in BOTH and (shards := server_.shards()):
             os.kill(self.rng.choice(list(shards.values())), signal.SIGKILL)
 
