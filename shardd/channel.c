@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "channel.h"
 
+#include "clock.h"
 #include "failpoint.h"
 #include "inbox.h"
 #include "limits.h"
 #include "wire.h"
 
 #include <nng/protocol/pair0/pair.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -19,6 +21,12 @@ struct channel {
     nng_aio *receive;
     nng_aio *pong;
     atomic_bool pong_busy;
+    /* A message that nng does not take at once. The main thread waits for it no longer than it says itself, and an nng
+     * thread tells that it is over: for that a condition and so a lock is needed, which guards `over` alone. */
+    nng_aio *late;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool over;
     atomic_uint peers;
     atomic_uint_least64_t progress;
     channel_beside *beside;
@@ -60,6 +68,15 @@ static void pong_sent(void *context)
     if (nng_aio_result(channel->pong) != 0)
         nng_msg_free(nng_aio_get_msg(channel->pong));
     atomic_store(&channel->pong_busy, false);
+}
+
+static void late_sent(void *context)
+{
+    struct channel *channel = context;
+    pthread_mutex_lock(&channel->lock);
+    channel->over = true;
+    pthread_mutex_unlock(&channel->lock);
+    pthread_cond_signal(&channel->ended);
 }
 
 static void received(void *context)
@@ -109,6 +126,33 @@ nng_msg *channel_take(struct channel *channel, bool wait)
     return message;
 }
 
+/* nng's own timeouts are by the clock of the day, which may be set while a send waits; so it gets none. False: the
+ * message is still the caller's. */
+static bool send_late(struct channel *channel, nng_msg *message)
+{
+    struct timespec until = clock_until_ms(SEND_TIMEOUT_MS);
+    pthread_mutex_lock(&channel->lock);
+    channel->over = false;
+    pthread_mutex_unlock(&channel->lock);
+    nng_aio_set_msg(channel->late, message);
+    nng_send_aio(channel->socket, channel->late);
+    pthread_mutex_lock(&channel->lock);
+    while (!channel->over && pthread_cond_timedwait(&channel->ended, &channel->lock, &until) == 0)
+        ;
+    bool over = channel->over;
+    pthread_mutex_unlock(&channel->lock);
+    if (!over)
+        nng_aio_cancel(channel->late);
+    nng_aio_wait(channel->late);
+    return nng_aio_result(channel->late) == 0;
+}
+
+static bool send_message(struct channel *channel, nng_msg *message)
+{
+    int result = nng_sendmsg(channel->socket, message, NNG_FLAG_NONBLOCK);
+    return result == 0 || (result == NNG_EAGAIN && send_late(channel, message));
+}
+
 bool channel_send(struct channel *channel, const struct buffer *bytes)
 {
     nng_msg *message;
@@ -116,7 +160,7 @@ bool channel_send(struct channel *channel, const struct buffer *bytes)
         return true;
     if (nng_msg_alloc(&message, 0) != 0)
         return false;
-    if (nng_msg_append(message, bytes->bytes, bytes->len) == 0 && nng_sendmsg(channel->socket, message, 0) == 0)
+    if (nng_msg_append(message, bytes->bytes, bytes->len) == 0 && send_message(channel, message))
         return true;
     nng_msg_free(message);
     return atomic_load(&channel->peers) == 0;
@@ -151,11 +195,11 @@ static bool listen_on(struct channel *channel, const char *url, struct error *er
         return nng_failed(result, "opening a socket for", url, error);
     channel->listening = true;
     nng_socket_set_size(channel->socket, NNG_OPT_RECVMAXSZ, LIMIT_MESSAGE_BYTES_MAX);
-    nng_socket_set_ms(channel->socket, NNG_OPT_SENDTIMEO, SEND_TIMEOUT_MS);
     nng_pipe_notify(channel->socket, NNG_PIPE_EV_ADD_PRE, peer_changed, channel);
     nng_pipe_notify(channel->socket, NNG_PIPE_EV_REM_POST, peer_changed, channel);
     if ((result = nng_aio_alloc(&channel->receive, received, channel)) != 0 ||
         (result = nng_aio_alloc(&channel->pong, pong_sent, channel)) != 0 ||
+        (result = nng_aio_alloc(&channel->late, late_sent, channel)) != 0 ||
         (result = nng_listen(channel->socket, url, NULL, 0)) != 0)
         return nng_failed(result, "listening on", url, error);
     receive_next(channel);
@@ -171,6 +215,8 @@ struct channel *channel_open(const char *url, channel_beside *beside, void *cont
     }
     channel->beside = beside;
     channel->context = context;
+    pthread_mutex_init(&channel->lock, NULL);
+    clock_cond_init(&channel->ended);
     channel->inbox = inbox_new(error);
     if (!channel->inbox || !listen_on(channel, url, error)) {
         channel_close(channel);
@@ -189,6 +235,10 @@ void channel_close(struct channel *channel)
         nng_aio_free(channel->receive);
     if (channel->pong)
         nng_aio_free(channel->pong);
+    if (channel->late)
+        nng_aio_free(channel->late);
+    pthread_cond_destroy(&channel->ended);
+    pthread_mutex_destroy(&channel->lock);
     inbox_free(channel->inbox);
     free(channel);
 }
