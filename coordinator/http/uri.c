@@ -5,6 +5,7 @@
 #include "pack.h"
 #include "record.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static const char digits64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -107,14 +108,26 @@ static bool read_integer(const char *text, size_t len, int64_t *ret_integer)
     return true;
 }
 
+/* x'…' with nothing but pairs of hex digits: what is none stays as it was, so this is asked before a byte is written.
+ */
+static bool is_blob(const char *text, size_t len)
+{
+    if (len < 3 || len % 2 == 0 || (text[0] | 0x20) != 'x' || text[1] != '\'' || text[len - 1] != '\'')
+        return false;
+    for (size_t i = 2; i < len - 1; i++)
+        if (!isxdigit((unsigned char)text[i]))
+            return false;
+    return true;
+}
+
 struct value uri_value(char *text, size_t len)
 {
     int64_t integer;
 
     if (read_integer(text, len, &integer))
         return value_integer(integer);
-    if (len >= 3 && (text[0] | 0x20) == 'x' && text[1] == '\'' && text[len - 1] == '\'' &&
-        record_hex(text + 2, len - 3, (uint8_t *)text)) /* a digit pair is read before its byte is written */
+    if (is_blob(text, len) &&
+        record_hex(text + 2, len - 3, (uint8_t *)text)) /* a pair is read before its byte is written */
         return value_blob(text, (len - 3) / 2);
     return value_text(text, len);
 }

@@ -66,8 +66,8 @@ static void only_canonical_decimals_are_integers(void **state)
         int64_t integer;
     } integers[] = {{"0", 0}, {"-1", -1}, {"9223372036854775807", INT64_MAX}, {"-9223372036854775808", INT64_MIN}};
     const char *const texts[] = {
-        "",     "-",     "00",   "-0", "+1", "1.0", " 1", "1x", "9223372036854775808", "-9223372036854775809",
-        "x'0'", "x'0g'", "x''x", "x'"};
+        "",     "-",     "00",      "-0",   "+1", "1.0", " 1", "1x", "9223372036854775808", "-9223372036854775809",
+        "x'0'", "x'0g'", "x'00&f'", "x''x", "x'"};
     char text[32];
 
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++) {
