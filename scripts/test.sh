@@ -26,4 +26,5 @@ for folder in build build/asan build/tsan build/fuzz; do
     ninja -C "$folder" --quiet
 done
 
-exec ctest --test-dir build --output-on-failure -j2 "$@"
+# one more at a time than there are cores: many wait, for a disk or on purpose
+exec ctest --test-dir build --output-on-failure -j"$(($(nproc) + 1))" "$@"
