@@ -117,19 +117,22 @@ static bool sweep(struct answers *answers, int64_t gone_ms, struct error *error)
     return ok;
 }
 
-static void bind(sqlite3_stmt *statement, int at, const void *bytes, size_t len)
+static int bind(sqlite3_stmt *statement, int at, const void *bytes, size_t len)
 {
-    sqlite3_bind_blob64(statement, at, len ? bytes : "", len, SQLITE_STATIC);
+    return sqlite3_bind_blob64(statement, at, len ? bytes : "", len, SQLITE_STATIC);
 }
 
 static int run(sqlite3_stmt *statement, const struct wire_keep *keep)
 {
-    bind(statement, 1, keep->key, keep->key_len);
     sqlite3_bind_int64(statement, 2, keep->index);
-    bind(statement, 3, keep->digest, WIRE_DIGEST_BYTES);
     sqlite3_bind_int64(statement, 4, keep->at_ms);
-    bind(statement, 5, keep->outcome, keep->outcome_len);
-    int code = sqlite3_step(statement);
+    int code = bind(statement, 1, keep->key, keep->key_len);
+    if (code == SQLITE_OK)
+        code = bind(statement, 3, keep->digest, WIRE_DIGEST_BYTES);
+    if (code == SQLITE_OK)
+        code = bind(statement, 5, keep->outcome, keep->outcome_len);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return code;
@@ -182,12 +185,12 @@ bool answers_find(struct answers *answers, const struct wire_kept_ask *ask, stru
 {
     struct buffer list = {0};
     uint32_t found = 0;
-    int code = SQLITE_DONE;
     bool put = true;
-    bind(answers->find, 1, ask->key, ask->key_len);
     sqlite3_bind_int64(answers->find, 2, ask->from);
     sqlite3_bind_int64(answers->find, 3, gone_at(ask->at_ms));
-    while (put && list.len < PAGE_BYTES && (code = sqlite3_step(answers->find)) == SQLITE_ROW) {
+    int code = bind(answers->find, 1, ask->key, ask->key_len);
+    bool bound = code == SQLITE_OK;
+    while (bound && put && list.len < PAGE_BYTES && (code = sqlite3_step(answers->find)) == SQLITE_ROW) {
         put = sqlite3_column_bytes(answers->find, 1) == WIRE_DIGEST_BYTES &&
               wire_put_kept_one(&list, (uint32_t)sqlite3_column_int64(answers->find, 0),
                                 sqlite3_column_blob(answers->find, 1), sqlite3_column_blob(answers->find, 2),

@@ -20,9 +20,9 @@ static sqlite3_stmt *prepare(sqlite3 *connection, const char *sql, struct error 
     return statement;
 }
 
-static bool finish(sqlite3 *connection, sqlite3_stmt *statement, struct error *error)
+static bool finish(sqlite3 *connection, sqlite3_stmt *statement, bool bound, struct error *error)
 {
-    bool ok = sqlite3_step(statement) == SQLITE_DONE;
+    bool ok = bound && sqlite3_step(statement) == SQLITE_DONE;
     if (!ok)
         failed(connection, error);
     sqlite3_finalize(statement);
@@ -46,11 +46,11 @@ bool prepared_keep(sqlite3 *connection, uint64_t epoch, const struct wire_entry 
     if (ok) {
         sqlite3_bind_int64(insert, 1, (sqlite3_int64)entry->txn);
         sqlite3_bind_int64(insert, 2, (sqlite3_int64)epoch);
-        sqlite3_bind_text(insert, 3, entry->home, (int)entry->home_len, SQLITE_STATIC);
-        sqlite3_bind_blob64(insert, 4, ops.bytes, ops.len, SQLITE_STATIC);
-        sqlite3_bind_blob64(insert, 5, entry->locks_len ? (const void *)entry->locks : "", entry->locks_len,
-                            SQLITE_STATIC);
-        ok = finish(connection, insert, error);
+        bool bound = sqlite3_bind_text(insert, 3, entry->home, (int)entry->home_len, SQLITE_STATIC) == SQLITE_OK &&
+                     sqlite3_bind_blob64(insert, 4, ops.bytes, ops.len, SQLITE_STATIC) == SQLITE_OK &&
+                     sqlite3_bind_blob64(insert, 5, entry->locks_len ? (const void *)entry->locks : "",
+                                         entry->locks_len, SQLITE_STATIC) == SQLITE_OK;
+        ok = finish(connection, insert, bound, error);
     } else {
         sqlite3_finalize(insert);
         error_set(error, ERROR_INTERNAL, "out of memory");
@@ -88,7 +88,7 @@ static bool drop(sqlite3 *connection, const char *sql, uint64_t txn, struct erro
     if (!statement)
         return false;
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)txn);
-    return finish(connection, statement, error);
+    return finish(connection, statement, true, error);
 }
 
 bool prepared_drop(sqlite3 *connection, uint64_t txn, struct error *error)
@@ -116,8 +116,9 @@ bool prepared_decide(sqlite3 *connection, const struct wire_entry *entry, struct
     }
     if (ok) {
         sqlite3_bind_int64(insert, 1, (sqlite3_int64)entry->txn);
-        sqlite3_bind_text(insert, 2, names.len ? (const char *)names.bytes : "", (int)names.len, SQLITE_STATIC);
-        ok = finish(connection, insert, error);
+        bool bound = sqlite3_bind_text(insert, 2, names.len ? (const char *)names.bytes : "", (int)names.len,
+                                       SQLITE_STATIC) == SQLITE_OK;
+        ok = finish(connection, insert, bound, error);
     } else {
         sqlite3_finalize(insert);
         error_set(error, ERROR_INTERNAL, "out of memory");
@@ -191,7 +192,10 @@ static bool describe_one(struct description *description, sqlite3_stmt *row, str
     answer->prepared = larger;
     struct wire_prepared *prepared = &larger[answer->prepared_count];
     *prepared = (struct wire_prepared){.txn = (uint64_t)sqlite3_column_int64(row, 0)};
-    snprintf(prepared->home, sizeof prepared->home, "%s", (const char *)sqlite3_column_text(row, 1));
+    const char *home = (const char *)sqlite3_column_text(row, 1);
+    if (!home)
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    snprintf(prepared->home, sizeof prepared->home, "%s", home);
     answer->prepared_count++;
     prepared->locks = description->locks;
     prepared->locks_len = (size_t)sqlite3_column_bytes(row, 3);

@@ -28,6 +28,7 @@ struct store {
     bool opened;         /* nobody else can write it */
     sqlite3 *connection;
     sqlite3_stmt *begin, *commit, *rollback, *mark, *forget_marks, *marked;
+    bool unread; /* the first claim made the tables, and then they could not be read */
     struct schema *schema;
     struct file_meta meta;
     uint64_t last_batch;
@@ -234,7 +235,7 @@ static bool prepare(struct store *store, const char *sql, sqlite3_stmt **stateme
 }
 
 /* Everything that needs the tables to be there. */
-static bool load_own_tables(struct store *store, struct error *error)
+static bool read_own_tables(struct store *store, struct error *error)
 {
     int64_t last;
     if (!file_meta_read(store->connection, &store->meta, error) ||
@@ -257,6 +258,29 @@ static bool load_own_tables(struct store *store, struct error *error)
            prepare(store, "INSERT INTO _sheaf_applied VALUES (?1, ?2)", &store->mark, error) &&
            prepare(store, "DELETE FROM _sheaf_applied WHERE batch <= ?1", &store->forget_marks, error) &&
            prepare(store, "SELECT result FROM _sheaf_applied WHERE batch = ?1", &store->marked, error);
+}
+
+/* As it was before they were read. */
+static void forget_own_tables(struct store *store)
+{
+    sqlite3_stmt **const statements[] = {&store->mark, &store->forget_marks, &store->marked};
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
+        sqlite3_finalize(*statements[i]);
+        *statements[i] = NULL;
+    }
+    schema_free(store->schema);
+    store->schema = NULL;
+    file_meta_release(&store->meta);
+    store->last_batch = 0;
+}
+
+/* All of it or nothing: it may be tried again. */
+static bool load_own_tables(struct store *store, struct error *error)
+{
+    store->unread = !read_own_tables(store, error);
+    if (store->unread)
+        forget_own_tables(store);
+    return !store->unread;
 }
 
 struct store *store_open(const struct store_options *options, struct error *error)
@@ -384,6 +408,8 @@ int64_t store_kept_keys(const struct store *store)
 
 bool store_describe(struct store *store, struct wire_hello_answer *ret_answer, struct error *error)
 {
+    if (store->unread && !load_own_tables(store, error))
+        return false;
     struct wire_hello_answer answer = {.protocol = WIRE_PROTOCOL,
                                        .fresh = store->schema == NULL,
                                        .epoch = store->meta.epoch,
@@ -493,6 +519,8 @@ bool store_is_meant(struct store *store, const struct wire_hello *hello, struct 
 bool store_claim(struct store *store, uint64_t epoch, uint64_t coordinator, const struct wire_hello *hello,
                  struct error *error)
 {
+    if (store->unread && !load_own_tables(store, error))
+        return false;
     if (epoch < store->meta.epoch || (epoch == store->meta.epoch && coordinator != store->meta.coordinator))
         return error_set(error, ERROR_UNAVAILABLE,
                          "database %s: a newer coordinator has taken over (epoch %llu, not %llu)", store->database,
@@ -549,8 +577,9 @@ bool store_commit(struct store *store, struct error *error)
 bool store_mark_applied(struct store *store, uint64_t batch, const void *answer, size_t len, struct error *error)
 {
     sqlite3_bind_int64(store->mark, 1, (sqlite3_int64)batch);
-    sqlite3_bind_blob64(store->mark, 2, answer, len, SQLITE_STATIC);
-    bool ok = step_done(store, store->mark, "marking a batch", error);
+    bool ok = sqlite3_bind_blob64(store->mark, 2, answer, len, SQLITE_STATIC) == SQLITE_OK
+                  ? step_done(store, store->mark, "marking a batch", error)
+                  : sqlite_failed(store, "marking a batch", error);
     sqlite3_clear_bindings(store->mark);
     if (ok && batch > LIMIT_MARKERS_KEPT) {
         sqlite3_bind_int64(store->forget_marks, 1, (sqlite3_int64)(batch - LIMIT_MARKERS_KEPT));

@@ -34,12 +34,10 @@ static bool put(sqlite3 *connection, const char *name, const char *text, uint64_
     bool ok = sqlite3_prepare_v2(connection, "INSERT OR REPLACE INTO _sheaf_meta VALUES (?1, ?2)", -1, &statement,
                                  NULL) == SQLITE_OK;
     if (ok) {
-        sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
-        if (text)
-            sqlite3_bind_text(statement, 2, text, -1, SQLITE_STATIC);
-        else
-            sqlite3_bind_int64(statement, 2, (sqlite3_int64)number);
-        ok = sqlite3_step(statement) == SQLITE_DONE;
+        ok = sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC) == SQLITE_OK &&
+             (text ? sqlite3_bind_text(statement, 2, text, -1, SQLITE_STATIC)
+                   : sqlite3_bind_int64(statement, 2, (sqlite3_int64)number)) == SQLITE_OK &&
+             sqlite3_step(statement) == SQLITE_DONE;
     }
     if (!ok)
         failed(connection, error);

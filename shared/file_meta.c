@@ -18,7 +18,8 @@ static bool failed(sqlite3 *connection, struct error *error)
     return error_set(error, ERROR_IO, "%s", sqlite3_errmsg(connection));
 }
 
-static void take(struct file_meta *meta, const char *name, sqlite3_stmt *row)
+/* False: out of memory. */
+static bool take(struct file_meta *meta, const char *name, sqlite3_stmt *row)
 {
     struct {
         const char *name;
@@ -28,14 +29,17 @@ static void take(struct file_meta *meta, const char *name, sqlite3_stmt *row)
                        {"schema", &meta->schema},
                        {"placement", &meta->placement}};
     if (!name)
-        return; /* not as Sheaf made it */
+        return sqlite3_column_type(row, 0) == SQLITE_NULL; /* not as Sheaf made it */
     if (!strcmp(name, "epoch"))
         meta->epoch = (uint64_t)sqlite3_column_int64(row, 1);
     if (!strcmp(name, "coordinator"))
         meta->coordinator = (uint64_t)sqlite3_column_int64(row, 1);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (!strcmp(name, texts[i].name) && !*texts[i].place && sqlite3_column_text(row, 1))
-            *texts[i].place = strdup((const char *)sqlite3_column_text(row, 1));
+        if (!strcmp(name, texts[i].name) && !*texts[i].place && sqlite3_column_type(row, 1) != SQLITE_NULL) {
+            const char *text = (const char *)sqlite3_column_text(row, 1);
+            return text && (*texts[i].place = strdup(text));
+        }
+    return true;
 }
 
 bool file_meta_read(sqlite3 *connection, struct file_meta *ret_meta, struct error *error)
@@ -44,10 +48,15 @@ bool file_meta_read(sqlite3 *connection, struct file_meta *ret_meta, struct erro
     sqlite3_stmt *row = NULL;
     if (sqlite3_prepare_v2(connection, "SELECT name, value FROM _sheaf_meta", -1, &row, NULL) != SQLITE_OK)
         return failed(connection, error);
-    int result;
-    while ((result = sqlite3_step(row)) == SQLITE_ROW)
-        take(&meta, (const char *)sqlite3_column_text(row, 0), row);
+    int result = SQLITE_DONE;
+    bool taken = true;
+    while (taken && (result = sqlite3_step(row)) == SQLITE_ROW)
+        taken = take(&meta, (const char *)sqlite3_column_text(row, 0), row);
     sqlite3_finalize(row);
+    if (!taken) {
+        file_meta_release(&meta);
+        return error_set(error, ERROR_INTERNAL, "out of memory");
+    }
     if (result != SQLITE_DONE || !meta.cluster || !meta.database || !meta.schema || !meta.placement) {
         file_meta_release(&meta);
         return result == SQLITE_DONE ? error_set(error, ERROR_PARSE, "its own tables are incomplete")
