@@ -178,9 +178,8 @@ static enum insert_result write_limited(struct batch *batch, const struct wire_o
     return result;
 }
 
-/* ret_rowid: of the row that an insert made. */
-static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, bool promised, int64_t *ret_rowid,
-                                   struct error *error)
+static enum insert_result apply_any(struct batch *batch, const struct wire_op *op, bool promised, int64_t *ret_rowid,
+                                    struct error *error)
 {
     const struct schema *schema = store_schema(batch->store);
     if (op->kind == WIRE_ENTRY_KEEP)
@@ -194,11 +193,29 @@ static enum insert_result apply_op(struct batch *batch, const struct wire_op *op
     if (op->kind == WIRE_ENTRY_INSERT || !(op->flags & WIRE_FLAG_MADE_HERE))
         return write_limited(batch, op, promised, ret_rowid, error);
     struct wire_op named = *op;
-    if (!made_key(&batch->made, op, &batch->key, error))
+    const struct made_row *row = made_find(&batch->made, op, error);
+    if (!row)
         return INSERT_REFUSED;
+    if (!made_key(row, &batch->key)) {
+        out_of_memory(error);
+        return INSERT_FAILED;
+    }
     named.key = batch->key.bytes;
     named.key_len = batch->key.len;
     return write_limited(batch, &named, promised, ret_rowid, error);
+}
+
+/* ret_rowid: of the row that an insert made. When memory or the disk fails SQLite gives up the whole transaction, also
+ * for a statement that only looks for the key which a refusal should name: what came behind it would be written without
+ * one. */
+static enum insert_result apply_op(struct batch *batch, const struct wire_op *op, bool promised, int64_t *ret_rowid,
+                                   struct error *error)
+{
+    enum insert_result result = apply_any(batch, op, promised, ret_rowid, error);
+    if (result == INSERT_FAILED || !sqlite3_get_autocommit(store_connection(batch->store)))
+        return result;
+    error_set(error, ERROR_IO, "database %s: SQLite has given up the transaction", store_database(batch->store));
+    return INSERT_FAILED;
 }
 
 static bool note_failure(struct batch *batch, uint32_t entry, uint32_t op, const struct error *refusal,

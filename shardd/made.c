@@ -36,7 +36,7 @@ static int by_op(const void *op, const void *row)
     return wanted < has ? -1 : wanted > has;
 }
 
-bool made_key(const struct made *made, const struct wire_op *op, struct buffer *ret_key, struct error *error)
+const struct made_row *made_find(const struct made *made, const struct wire_op *op, struct error *error)
 {
     struct cursor cursor = cursor_over(op->key, op->key_len);
     const struct made_row *row = NULL;
@@ -44,10 +44,15 @@ bool made_key(const struct made *made, const struct wire_op *op, struct buffer *
     if (cursor_array(&cursor, &items) && items == 1 && cursor_uint32(&cursor, &number) && cursor_at_end(&cursor) &&
         made->count)
         row = bsearch(&number, made->rows, made->count, sizeof *made->rows, by_op);
-    if (!row || row->table != op->table)
-        return error_set(error, ERROR_INTERNAL, "a row of table number %u that nothing before it has inserted",
-                         op->table);
+    if (row && row->table == op->table)
+        return row;
+    error_set(error, ERROR_INTERNAL, "a row of table number %u that nothing before it has inserted", op->table);
+    return NULL;
+}
+
+bool made_key(const struct made_row *row, struct buffer *ret_key)
+{
     const struct value rowid = value_integer(row->rowid);
     buffer_clear(ret_key);
-    return (pack_array(ret_key, 1) && pack_value(ret_key, &rowid)) || error_set(error, ERROR_INTERNAL, "out of memory");
+    return pack_array(ret_key, 1) && pack_value(ret_key, &rowid);
 }

@@ -28,7 +28,10 @@ void made_release(struct made *made);
 /* False: out of memory. */
 bool made_note(struct made *made, uint32_t op, table_id table, int64_t rowid);
 
-/* The key that `op` means, as its shard knows it. ERROR_INTERNAL: no op before it has inserted such a row. */
-bool made_key(const struct made *made, const struct wire_op *op, struct buffer *ret_key, struct error *error);
+/* The row that `op` means. NULL, ERROR_INTERNAL: no op before it has inserted such a row. */
+const struct made_row *made_find(const struct made *made, const struct wire_op *op, struct error *error);
+
+/* The row's key, as its shard knows it. False: out of memory. */
+bool made_key(const struct made_row *row, struct buffer *ret_key);
 
 #endif

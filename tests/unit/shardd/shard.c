@@ -409,9 +409,10 @@ const char *shard_probe(struct shard *shard, uint32_t ops)
     buffer_clear(&shard->answer);
     struct cursor body = cursor_over(shard->body.bytes, shard->body.len);
     snprintf(shard->text, sizeof shard->text, "probed");
-    if (!batch_probe(shard->batch, &body, &shard->answer, &shard->error))
-        fail_msg("%s", shard->error.text);
-    say_results(shard, &shard->answer);
+    if (batch_probe(shard->batch, &body, &shard->answer, &shard->error))
+        say_results(shard, &shard->answer);
+    else
+        snprintf(shard->text, sizeof shard->text, "%s", error_code_name(shard->error.code));
     return shard->text;
 }
 
@@ -425,8 +426,10 @@ const char *shard_kept(struct shard *shard, const char *key, uint32_t from, int6
     digest_of(key, digest);
     shard->text[0] = '\0';
     buffer_clear(&shard->answer);
-    if (!answers_find(batch_answers(shard->batch), &ask, &shard->answer, &shard->error))
-        fail_msg("%s", shard->error.text);
+    if (!answers_find(batch_answers(shard->batch), &ask, &shard->answer, &shard->error)) {
+        say(shard, "%s", error_code_name(shard->error.code));
+        return shard->text;
+    }
     struct cursor body = cursor_over(shard->answer.bytes, shard->answer.len);
     assert_true(wire_get_kept_answer(&body, &kept, &shard->error));
     for (uint32_t i = 0; i < kept.count; i++) {
@@ -461,9 +464,11 @@ const char *shard_sql(struct shard *shard, const char *sql)
 const char *shard_describe(struct shard *shard)
 {
     struct wire_hello_answer answer;
-    if (!store_describe(shard->store, &answer, &shard->error))
-        fail_msg("%s", shard->error.text);
     shard->text[0] = '\0';
+    if (!store_describe(shard->store, &answer, &shard->error)) {
+        say(shard, "%s", error_code_name(shard->error.code));
+        return shard->text;
+    }
     say(shard, "fresh=%d epoch=%llu last=%llu ", answer.fresh, (unsigned long long)answer.epoch,
         (unsigned long long)answer.last_batch);
     if (answer.kept_at_ms)
