@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "faults.h"
 
+#include "file_objects.h"
 #include "shard.h"
+#include "trust.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +85,29 @@ INSIDE(bool, read_rows, (struct read * read, const struct wire_read *ask, struct
 INSIDE(bool, children_find,
        (struct children * children, const struct wire_children_ask *ask, struct buffer *answer, struct error *error),
        (children, ask, answer, error))
+
+/* These build the schema in a database of their own, or look at all of SQLite's functions, in thousands of calls, among
+ * which those of the shard would be lost. */
+#define OUTSIDE(type, name, parameters, arguments)               \
+    type __real_##name parameters;                               \
+    type __wrap_##name parameters;                               \
+    type __wrap_##name parameters                                \
+    {                                                            \
+        unsigned before = faults.inside;                         \
+        faults.inside = faults.of == FAULTS_MEMORY ? before : 0; \
+        type result = __real_##name arguments;                   \
+        faults.inside = before;                                  \
+        return result;                                           \
+    }
+
+OUTSIDE(struct schema *, schema_load,
+        (const char *text, size_t len, const char *file, const struct schema_placement *placement, struct error *error),
+        (text, len, file, placement, error))
+OUTSIDE(bool, trust_functions, (sqlite3 * connection), (connection))
+OUTSIDE(enum file_objects_result, file_objects_compare,
+        (sqlite3 * connection, const struct schema_database *database, file_objects_tell *each, void *context,
+         struct error *error),
+        (connection, database, each, context, error))
 
 /* ---- the rooms' memory ---- */
 

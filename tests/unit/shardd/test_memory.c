@@ -12,8 +12,8 @@
 
 #define STEPS_MAX 64u
 #define TEXT_BYTES 8192u /* shard.h */
-#define EVERY_UNTIL 20u  /* each n up to this one, then by a PART more each time: a step may make thousands */
-#define PART 4u
+#define EVERY_UNTIL 60u  /* each n up to this one, then by a PART more each time: a step may make thousands */
+#define PART 3u
 
 struct run {
     struct shard *shard;
@@ -314,7 +314,7 @@ static unsigned play(struct run *run)
     return run->hits;
 }
 
-static void every_failure(enum faults_of of, bool lasting)
+static void every_failure(enum faults_of of, bool lasting, unsigned every_until)
 {
     static char texts[STEPS_MAX][TEXT_BYTES];
     struct run run = {.texts = texts};
@@ -323,32 +323,32 @@ static void every_failure(enum faults_of of, bool lasting)
     run.lasting = lasting;
     run.n = 1;
     while (play(&run))
-        run.n += run.n < EVERY_UNTIL ? 1 : run.n / PART;
+        run.n += run.n < every_until ? 1 : run.n / PART;
     print_message("up to %u\n", run.n);
 }
 
 static void memory_that_runs_out_is_an_error_and_no_lie(void **state)
 {
     (void)state;
-    every_failure(FAULTS_MEMORY, false);
+    every_failure(FAULTS_MEMORY, false, 24);
 }
 
 static void memory_that_is_out_for_longer_too(void **state)
 {
     (void)state;
-    every_failure(FAULTS_MEMORY, true);
+    every_failure(FAULTS_MEMORY, true, 8);
 }
 
 static void memory_of_sqlite_that_runs_out_too(void **state)
 {
     (void)state;
-    every_failure(FAULTS_SQLITE_MEMORY, false);
+    every_failure(FAULTS_SQLITE_MEMORY, false, 16);
 }
 
 static void calls_of_sqlite_that_fail_too(void **state)
 {
     (void)state;
-    every_failure(FAULTS_SQLITE_CALLS, false);
+    every_failure(FAULTS_SQLITE_CALLS, false, 56);
 }
 
 /* SQLite rolls the whole transaction back when memory runs out, also while it only looks for the key that an error

@@ -155,6 +155,34 @@ static void promises_and_decisions_outlive_a_restart(void **state)
     says(shard_sql(s, "SELECT (SELECT count(*) FROM notes), (SELECT count(*) FROM people)"), "1|0");
 }
 
+static void a_promise_that_was_damaged_is_told_and_not_skipped(void **state)
+{
+    static const char *const damages[] = {
+        "ops = x'c0'",                         /* no list */
+        "ops = x'91c0'",                       /* of no op */
+        "ops = substr(ops, 1, length(ops)-1)", /* cut short */
+        "ops = x'93' || substr(ops, 2)",       /* more than there are */
+    };
+    struct shard *s = *state;
+    shard_prepare(s, 9, "", 1);
+    shard_op(s, PEOPLE, "5|'Ann|'a@x|-");
+    says(shard_write(s, 1), "applied");
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        char sql[128];
+        shard_sql(s, "SAVEPOINT whole");
+        snprintf(sql, sizeof sql, "UPDATE _sheaf_prepared SET %s", damages[i]);
+        shard_sql(s, sql);
+        const char *said = shard_describe(s);
+        if (strcmp(said, "internal") != 0 && strcmp(said, "parse") != 0)
+            fail_msg("%s: %s", damages[i], said);
+        assert_non_null(strstr(s->error.text, "transaction 9: "));
+        shard_sql(s, "ROLLBACK TO whole");
+        shard_sql(s, "RELEASE whole");
+    }
+    says(shard_describe(s), "fresh=0 epoch=1 last=1 prepared=[9:home:] decided=[] "
+                            "tables=[0:1:5 1:0:- 2:0:- 3:0:- 4:0:- 5:0:-]");
+}
+
 /* What it is called is known when it is resolved, and not before. */
 static void a_promised_row_without_a_key_is_changed_wherever_it_comes_to_stand(void **state)
 {
@@ -227,6 +255,7 @@ int main(void)
         TEST(what_is_aborted_is_dropped),
         TEST(changes_are_prepared_decided_and_resolved_as_inserts_are),
         TEST(a_promise_that_cannot_be_kept_is_not_made),
+        TEST(a_promise_that_was_damaged_is_told_and_not_skipped),
         TEST(rows_that_are_there_are_told_when_they_are_prepared),
         TEST(a_decision_is_in_the_file_with_the_homes_own_rows_or_not_at_all),
         TEST(promises_and_decisions_outlive_a_restart),
