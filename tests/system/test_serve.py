@@ -103,6 +103,8 @@ class Life(server.Case):
                     self.assertEqual(s.get("/healthz").status, 200)
                 s.close()
                 s.tell(number)
+                while late.ask("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").headers["Connection"] != "close":
+                    pass  # it has not begun to end: each question waits for its answer
                 os.kill(shard, signal.SIGCONT)
                 answer = c.answer()
                 self.assertEqual(self.done(answer)["accepted"], 1000)
