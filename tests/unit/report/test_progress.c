@@ -79,8 +79,8 @@ static void stopping_does_not_wait_for_the_next_line(void **state)
 
     (void)state;
     assert_int_equal(pipe(fds), 0);
-    alarm(4);                                   /* less than the pause between two lines */
     for (int round = 0; round < 100; round++) { /* some find the thread waiting already, some before that */
+        alarm(4);                               /* less than the pause between two lines */
         progress = progress_start(fds[1], look_nowhere, NULL, &error);
         assert_non_null(progress);
         for (int i = 0; i < round * 50; i++)
