@@ -231,9 +231,10 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
-    snprintf(data, sizeof data, "%.40s/sheaf-fuzz-XXXXXX", folder ? folder : "/tmp");
+    int len = snprintf(data, sizeof data, "%s/sheaf-fuzz-XXXXXX", folder ? folder : "/tmp");
     log_open("fuzz", NULL, LOG_LEVEL_ERROR, LOG_LOGFMT);
-    if (!mkdtemp(data) || atexit(remove_data) != 0 || !owner_register_vfs(&error))
+    if (len < 0 || (size_t)len >= sizeof data || !mkdtemp(data) || atexit(remove_data) != 0 ||
+        !owner_register_vfs(&error))
         panic("no folder for the file");
     return 0;
 }
